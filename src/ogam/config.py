@@ -1,0 +1,119 @@
+"""Settings: ``ogam.toml``, then ``OGAM_*`` over it. Knows no engine.
+
+The first of these files that exists is read: ``$OGAM_CONFIG``, ``./ogam.toml``,
+``ogam.toml`` in the user's configuration folder::
+
+    threads = 4
+
+    [routes]
+    speak = ["espeak/en-gb"]
+    see = ["rapidocr", "opencv"]
+
+    [limits]
+    max_seconds = 36000
+
+The environment, for one setting each: ``OGAM_THREADS=4``, ``OGAM_ROUTE_SPEAK=espeak/en-gb``
+(several models with commas between), ``OGAM_LIMIT_MAX_SECONDS=36000``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ogam.errors import ConfigurationError
+from ogam.media.limits import Limits
+
+_ENCODER = "starter/all-MiniLM-L6-v2"
+
+
+class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For each capability the models to use, in order; empty: nothing is configured yet.
+
+    ``see`` shares the features of one request among its models: each feature goes to the
+    first model that has it.
+    """
+
+    generate: tuple[str, ...] = ()
+    speak: tuple[str, ...] = ("espeak",)
+    see: tuple[str, ...] = ("rapidocr", "opencv")
+    transcribe: tuple[str, ...] = ("pocketsphinx",)
+    translate: tuple[str, ...] = ()
+    classify: tuple[str, ...] = (_ENCODER,)
+    embed: tuple[str, ...] = (_ENCODER,)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. ``threads`` bounds how many engine calls work at once in this process."""
+
+    threads: int = max(2, os.cpu_count() or 2)
+    routes: Routes = Routes()
+    limits: Limits = Limits()
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the settings; ConfigurationError names the file or variable that is wrong."""
+    environ = os.environ if environ is None else environ
+    path = _file(environ)
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
+    where = str(path) if path else "the defaults"
+    _check(values, where)
+    for name, value in environ.items():
+        if (place := _place(name)) is None:
+            continue
+        table, key = place
+        target = values.setdefault(table, {}) if table else values
+        target[key] = _models(value) if table == "routes" else value
+        _check(values, f"the variable {name}")
+    return _check(values, where)
+
+
+def _file(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("OGAM_CONFIG")
+    if named:
+        return Path(named)
+    here = Path("ogam.toml")
+    if here.is_file():
+        return here
+    from platformdirs import user_config_path
+
+    there = user_config_path("ogam") / "ogam.toml"
+    return there if there.is_file() else None
+
+
+def _place(variable: str) -> tuple[str, str] | None:
+    if variable == "OGAM_THREADS":
+        return "", "threads"
+    for prefix, table in (("OGAM_ROUTE_", "routes"), ("OGAM_LIMIT_", "limits")):
+        if variable.startswith(prefix):
+            return table, variable.removeprefix(prefix).lower()
+    return None
+
+
+def _models(value: str) -> list[str]:
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _check(values: dict[str, Any], where: str) -> Config:
+    try:
+        # Not strict: a number from the environment comes as text.
+        config = msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{where} is wrong: {error}.") from None
+    numbers = {"threads": config.threads, **msgspec.structs.asdict(config.limits)}
+    for name, number in numbers.items():
+        if number < 1:
+            raise ConfigurationError(f"{where} is wrong: {name} must be 1 or more, not {number}.")
+    return config

@@ -1,0 +1,1 @@
+"""Local engines, one a module. None imports another."""

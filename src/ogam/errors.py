@@ -1,0 +1,119 @@
+"""Every error Ogam raises, and nothing about how a protocol or a shell shows it.
+
+The tree::
+
+    OgamError
+    ├── InvalidRequestError        the caller can mend this
+    │   ├── InvalidMediaError      not audio, not a picture, or damaged
+    │   ├── TooLargeError          over a limit on bytes, pixels, seconds, characters
+    │   └── UnsupportedOptionError this engine cannot do what was asked
+    ├── NotFoundError
+    │   ├── UnknownEngineError
+    │   ├── UnknownModelError
+    │   ├── UnknownVoiceError
+    │   └── UnknownLanguageError
+    ├── NotConfiguredError         nothing here can answer yet
+    │   └── MissingExtraError      a package is not installed; the hint is the exact command
+    ├── ConfigurationError         ogam.toml or OGAM_* is wrong
+    ├── OutputError                a result could not be written
+    ├── DeadlineError              the time given ran out
+    └── EngineError                an engine broke while it worked
+
+An error has a ``message`` (what was wrong) and a ``hint`` (what to do). Both are
+one line. ``str(error)`` joins them.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "DeadlineError",
+    "EngineError",
+    "InvalidMediaError",
+    "InvalidRequestError",
+    "MissingExtraError",
+    "NotConfiguredError",
+    "NotFoundError",
+    "OgamError",
+    "OutputError",
+    "TooLargeError",
+    "UnknownEngineError",
+    "UnknownLanguageError",
+    "UnknownModelError",
+    "UnknownVoiceError",
+    "UnsupportedOptionError",
+]
+
+
+class OgamError(Exception):
+    """The root. ``param`` names the argument at fault, where there is one."""
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None) -> None:
+        self.message = _one_line(message)
+        self.hint = _one_line(hint)
+        self.param = param
+        super().__init__(f"{self.message} {self.hint}".strip())
+
+
+class InvalidRequestError(OgamError):
+    """The request cannot be carried out as it stands."""
+
+
+class InvalidMediaError(InvalidRequestError):
+    """The bytes are not the audio or picture they should be."""
+
+
+class TooLargeError(InvalidRequestError):
+    """Over one of the limits in :mod:`ogam.media.limits`."""
+
+
+class UnsupportedOptionError(InvalidRequestError):
+    """The engine has no such ability; it says so rather than ignore the option."""
+
+
+class NotFoundError(OgamError):
+    """A name that nothing here answers to."""
+
+
+class UnknownEngineError(NotFoundError):
+    """No engine of that name is registered."""
+
+
+class UnknownModelError(NotFoundError):
+    """The engine exists, the model does not."""
+
+
+class UnknownVoiceError(NotFoundError):
+    """The engine has no such voice."""
+
+
+class UnknownLanguageError(NotFoundError):
+    """The engine does not know that language."""
+
+
+class NotConfiguredError(OgamError):
+    """No route for this capability leads to anything that can answer."""
+
+
+class MissingExtraError(NotConfiguredError):
+    """An engine's library is not installed."""
+
+
+class ConfigurationError(OgamError):
+    """A setting is missing, misspelt or out of range."""
+
+
+class OutputError(OgamError):
+    """The answer exists, and the place it should go to refuses it."""
+
+
+class DeadlineError(OgamError):
+    """The time given for the call ran out."""
+
+
+class EngineError(OgamError):
+    """An engine failed for a reason of its own."""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""What happens between a request and an engine. Knows engines only through the registry."""

@@ -1,0 +1,194 @@
+"""Decoding and encoding sound with FFmpeg's libraries (PyAV). Bytes in, bytes out.
+
+Knows no file and no limit but the one on seconds, which it holds while it decodes.
+"""
+
+# PyAV leaves the type parameter of its packets open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, cast
+
+from ogam.errors import InvalidMediaError, InvalidRequestError
+from ogam.extras import needs
+from ogam.media import limits
+
+if TYPE_CHECKING:
+    import av.audio.frame
+    import av.audio.stream
+    import av.container
+
+Format = Literal["wav", "mp3", "flac", "opus", "aac", "pcm", "mulaw", "alaw"]
+
+# format -> (FFmpeg container, codec, media type)
+FORMATS: dict[str, tuple[str, str, str]] = {
+    "wav": ("wav", "pcm_s16le", "audio/wav"),
+    "mp3": ("mp3", "libmp3lame", "audio/mpeg"),
+    "flac": ("flac", "flac", "audio/flac"),
+    "opus": ("ogg", "libopus", "audio/ogg"),
+    "aac": ("adts", "aac", "audio/aac"),
+    "pcm": ("s16le", "pcm_s16le", "audio/pcm"),
+    "mulaw": ("mulaw", "pcm_mulaw", "audio/basic"),
+    "alaw": ("alaw", "pcm_alaw", "audio/x-alaw"),
+}
+# Raw encodings have no header: their rate and channels come from the caller.
+RAW: dict[str, str] = {"pcm": "s16le", "mulaw": "mulaw", "alaw": "alaw"}
+
+
+def decode(
+    data: bytes,
+    name: str,
+    *,
+    raw: str | None = None,
+    raw_rate: int = 0,
+    raw_channels: int = 1,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (s16le interleaved, sample rate, channels) block by block.
+
+    With ``raw`` the bytes are headerless in that encoding. A damaged packet is left out, as
+    FFmpeg does; bytes in which nothing decodes raise InvalidMediaError.
+    """
+    with needs("local"):
+        import av
+        import av.error
+
+    options = {"protocol_whitelist": "none"}  # playlists must not open files or addresses
+    container_format: str | None = None
+    if raw is not None:
+        container_format = RAW[raw]
+        layout = "mono" if raw_channels == 1 else "stereo"
+        options |= {"sample_rate": str(raw_rate), "ch_layout": layout}
+    try:
+        with av.open(
+            io.BytesIO(data), mode="r", format=container_format, options=options
+        ) as container:
+            yield from _blocks(container, name, sample_rate, channels)
+    except av.error.FFmpegError as error:
+        raise _damaged(name, error) from None
+
+
+def _blocks(
+    container: av.container.InputContainer, name: str, rate: int | None, channels: int | None
+) -> Iterator[tuple[bytes, int, int]]:
+    import av
+    import av.error
+
+    if not container.streams.audio:
+        raise InvalidMediaError(f"{name} has no sound in it.", hint="Give a recording.")
+    stream = container.streams.audio[0]
+    if container.duration:
+        limits.check_seconds(container.duration / av.time_base, name)
+    resampler = None
+    samples, failure = 0, None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError as error:
+            failure = error
+            continue
+        for frame in frames:
+            if resampler is None:
+                rate = rate or frame.sample_rate
+                channels = channels or min(frame.layout.nb_channels, 2)
+                resampler = av.AudioResampler(
+                    format="s16", layout="mono" if channels == 1 else "stereo", rate=rate
+                )
+            for piece in resampler.resample(frame):
+                samples += piece.samples
+                limits.check_seconds(samples / (rate or 1), name)
+                yield _bytes(piece, channels or 1), rate or 0, channels or 1
+    if resampler is None:
+        raise _damaged(name, failure)
+    for piece in resampler.resample(None):
+        yield _bytes(piece, channels or 1), rate or 0, channels or 1
+
+
+def encode(
+    pcm: bytes,
+    sample_rate: int,
+    channels: int,
+    kind: str,
+    *,
+    to_rate: int | None = None,
+    bitrate: int | None = None,
+) -> tuple[bytes, int]:
+    """Encode s16le ``pcm`` as ``kind``; return (bytes, the rate they have).
+
+    A codec that has only some rates (mp3, opus, aac) gets the nearest one that is not lower.
+    """
+    with needs("local"):
+        import av
+        import av.error
+
+    if kind not in FORMATS:
+        raise InvalidRequestError(
+            f"There is no audio format {kind!r}.", hint=f"Formats: {', '.join(FORMATS)}."
+        )
+    container_format, codec, _ = FORMATS[kind]
+    layout = "mono" if channels == 1 else "stereo"
+    rate = _allowed_rate(codec, to_rate or sample_rate)
+    buffer = io.BytesIO()
+    try:
+        with av.open(buffer, "w", format=container_format) as container:
+            stream = cast(
+                "av.audio.stream.AudioStream", container.add_stream(codec, rate, layout=layout)
+            )
+            if bitrate:
+                stream.bit_rate = bitrate
+            frame = _frame(pcm, sample_rate, channels)
+            resampler = av.AudioResampler(
+                format=stream.codec_context.format,
+                layout=layout,
+                rate=rate,
+                frame_size=stream.codec_context.frame_size or 0,
+            )
+            for source in (frame, None):
+                for piece in resampler.resample(source):
+                    for packet in stream.encode(piece):
+                        container.mux(packet)
+            for packet in stream.encode(None):
+                container.mux(packet)
+    except av.error.FFmpegError as error:
+        raise InvalidRequestError(
+            f"{kind} cannot be written at {rate} Hz: {error.strerror}."
+        ) from None
+    return buffer.getvalue(), rate
+
+
+def _allowed_rate(codec: str, rate: int) -> int:
+    import av
+
+    rates = av.Codec(codec, "w").audio_rates
+    if not rates or rate in rates:
+        return rate
+    return min((one for one in rates if one >= rate), default=max(rates))
+
+
+def _frame(pcm: bytes, sample_rate: int, channels: int) -> av.audio.frame.AudioFrame:
+    import av
+
+    frame = av.AudioFrame(
+        format="s16",
+        layout="mono" if channels == 1 else "stereo",
+        samples=len(pcm) // (2 * channels),
+    )
+    frame.planes[0].update(pcm.ljust(frame.planes[0].buffer_size, b"\x00"))
+    frame.sample_rate = sample_rate
+    frame.pts = 0
+    return frame
+
+
+def _bytes(frame: av.audio.frame.AudioFrame, channels: int) -> bytes:
+    # A plane is padded for alignment; only this much of it is sound.
+    return bytes(memoryview(frame.planes[0])[: frame.samples * 2 * channels])
+
+
+def _damaged(name: str, error: Exception | None) -> InvalidMediaError:
+    why = getattr(error, "strerror", None) or "nothing in it decodes"
+    return InvalidMediaError(
+        f"{name} cannot be decoded as audio: {why}.", hint="Is the file damaged or cut short?"
+    )

@@ -1,0 +1,1 @@
+"""What lies on this disk: collections of models, their manifests and cards."""

@@ -1,0 +1,102 @@
+"""Collections of models on this disk, and the manifest each model carries.
+
+A collection is a folder with one folder per model in it. The entry point group
+``ogam.models`` names them: ``starter = ogam_starter:MODELS`` makes ``starter/NAME``.
+Knows no engine: a manifest only names one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import msgspec
+
+from ogam.errors import ConfigurationError, UnknownModelError
+
+MANIFEST = "model.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """``model.json``: which engine runs the model, what it can do, and what its files must hash to.
+
+    ``files`` maps a name inside the folder to its sha256 in hex.
+    """
+
+    name: str
+    engine: str
+    capabilities: tuple[str, ...]
+    files: dict[str, str]
+    licence: str
+    source: str
+    summary: str = ""
+
+
+@cache
+def collection(name: str) -> Path | None:
+    """The folder of a collection, None where there is none of that name."""
+    point = next(iter(entry_points(group="ogam.models", name=name)), None)
+    return None if point is None else Path(point.load())
+
+
+def collections_found() -> list[str]:
+    """The names of all collections, sorted."""
+    return sorted({point.name for point in entry_points(group="ogam.models")})
+
+
+def names(collection_name: str) -> list[str]:
+    """The models of a collection, sorted."""
+    folder = collection(collection_name)
+    return sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}")) if folder else []
+
+
+def manifest(collection_name: str, model: str) -> Manifest:
+    """The manifest of ``collection_name/model``."""
+    folder = collection(collection_name)
+    if folder is None or model not in names(collection_name):
+        known = names(collection_name)
+        close = difflib.get_close_matches(model, known, n=1) or known
+        raise UnknownModelError(
+            f"There is no model '{collection_name}/{model}'.",
+            hint=f"There is {', '.join(f'{collection_name}/{one}' for one in close)}."
+            if close
+            else "",
+            param="model",
+        )
+    try:
+        return msgspec.json.decode((folder / model / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(
+            f"The manifest of {collection_name}/{model} cannot be read: {error}.",
+            hint="Reinstall the package it came with.",
+        ) from error
+
+
+def card(collection_name: str, model: str) -> str:
+    """The model's card, Markdown; empty where it has none."""
+    manifest(collection_name, model)
+    folder = collection(collection_name)
+    path = folder / model / "CARD.md" if folder else Path()
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def damaged_files(collection_name: str, model: str) -> list[str]:
+    """The files that are missing or do not hash to what the manifest says."""
+    folder = collection(collection_name)
+    wanted = manifest(collection_name, model).files
+    return [
+        name
+        for name, digest in wanted.items()
+        if folder is None or _sha256(folder / model / name) != digest
+    ]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

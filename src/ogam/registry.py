@@ -1,0 +1,118 @@
+"""Names to engines: ``engine/model`` to an object that can be called, made when first asked for.
+
+Imports no engine until its name is asked for. Three kinds of name::
+
+    espeak/ko                    an engine, and one of its models
+    starter/all-MiniLM-L6-v2     a collection of models on disk; the model's manifest says
+                                 which engine runs it
+    onnx_encoder/./my-folder     an engine, and a folder with a model in it (a path that
+                                 starts with . / or ~)
+
+Other distributions add engines by the entry point group ``ogam.engines`` (name to
+``module:attribute``) and collections by ``ogam.models`` (see :mod:`ogam.models.store`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import threading
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from ogam.capabilities.base import ModelRef
+from ogam.errors import EngineError, UnknownEngineError, UnknownModelError
+from ogam.models import store
+
+BUILT_IN: dict[str, str] = {
+    "espeak": "ogam.engines.espeak:EspeakEngine",
+    "fake": "ogam.engines.fake:FakeEngine",
+    "onnx_encoder": "ogam.engines.onnx_encoder:OnnxEncoderEngine",
+    "opencv": "ogam.engines.opencv:OpenCvEngine",
+    "pocketsphinx": "ogam.engines.pocketsphinx:PocketSphinxEngine",
+    "rapidocr": "ogam.engines.rapidocr:RapidOcrEngine",
+}
+
+
+def engine_names() -> list[str]:
+    """Every engine there is, sorted; none is imported."""
+    return sorted({*BUILT_IN, *(point.name for point in entry_points(group="ogam.engines"))})
+
+
+def engine_class(name: str) -> Any:
+    """The class behind an engine's name, imported now."""
+    target = BUILT_IN.get(name)
+    if target is None:
+        point = next(iter(entry_points(group="ogam.engines", name=name)), None)
+        if point is None:
+            raise UnknownEngineError(f"There is no engine {name!r}.", hint=_near(name))
+        target = point.value
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise EngineError(
+            f"The engine {name!r} ({target}) does not load: {error}.",
+            hint="Reinstall the package that brings it.",
+        ) from error
+
+
+def parse(name: str) -> ModelRef:
+    """Split a model's name and find its folder, where it has one."""
+    head, slash, rest = name.partition("/")
+    if not head or any(part in ("", "..") for part in rest.split("/")[1:-1]):
+        raise UnknownModelError(f"{name!r} is not a model's name.", hint="Write engine/model.")
+    if rest.startswith((".", "/", "~")):
+        folder = Path(rest).expanduser()
+        if not folder.is_dir():
+            raise UnknownModelError(f"There is no folder {rest!r}.", param="model")
+        return ModelRef(name=name, engine=head, model=rest, folder=folder)
+    if head in BUILT_IN:
+        return ModelRef(name=name, engine=head, model=rest)
+    collection = store.collection(head)
+    if collection is not None:
+        if not slash or not rest:
+            raise UnknownModelError(
+                f"{head!r} is a collection of models.",
+                hint=f"Name one: {', '.join(f'{head}/{one}' for one in store.names(head))}.",
+            )
+        manifest = store.manifest(head, rest)
+        return ModelRef(name=name, engine=manifest.engine, model=rest, folder=collection / rest)
+    return ModelRef(name=name, engine=head, model=rest)
+
+
+class Registry:
+    """Makes engines, once per model name, whoever asks and however many at a time."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Any:
+        """The engine object that serves ``name``. Making one is cheap; models load on use."""
+        with self._lock:
+            engine = self._engines.get(name)
+            if engine is None:
+                ref = parse(name)
+                engine = self._engines[name] = engine_class(ref.engine)(ref)
+            return engine
+
+    def close(self) -> None:
+        """Close every engine made so far."""
+        with self._lock:
+            engines, self._engines = list(self._engines.values()), {}
+        for engine in engines:
+            engine.close()
+
+
+def missing_modules(cls: Any) -> list[str]:
+    """Which of the modules that an engine class requires are not installed."""
+    return [name for name in cls.requires if importlib.util.find_spec(name) is None]
+
+
+def _near(name: str) -> str:
+    known = engine_names() + store.collections_found()
+    close = difflib.get_close_matches(name, known, n=2)
+    return f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known)}."
