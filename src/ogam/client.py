@@ -541,7 +541,14 @@ def _options(arguments: dict[str, Any], *without: str) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        raise InvalidRequestError(
+            f"Text was expected, not {type(value).__name__}.", hint="Give a str or a list of str."
+        ) from None
 
 
 def _prompt(prompt: str | Sequence[Message | Mapping[str, str]]) -> dict[str, Any]:

@@ -61,25 +61,17 @@ def engine_class(name: str) -> Any:
 
 def parse(name: str) -> ModelRef:
     """Split a model's name and find its folder, where it has one."""
-    head, slash, rest = name.partition("/")
-    if not head or any(part in ("", "..") for part in rest.split("/")[1:-1]):
+    head, _, rest = name.partition("/")
+    if not head:
         raise UnknownModelError(f"{name!r} is not a model's name.", hint="Write engine/model.")
+    if head not in BUILT_IN and (collection := store.collection(head)) is not None:
+        manifest = store.manifest(head, rest)
+        return ModelRef(name=name, engine=manifest.engine, model=rest, folder=collection / rest)
     if rest.startswith((".", "/", "~")):
         folder = Path(rest).expanduser()
         if not folder.is_dir():
             raise UnknownModelError(f"There is no folder {rest!r}.", param="model")
         return ModelRef(name=name, engine=head, model=rest, folder=folder)
-    if head in BUILT_IN:
-        return ModelRef(name=name, engine=head, model=rest)
-    collection = store.collection(head)
-    if collection is not None:
-        if not slash or not rest:
-            raise UnknownModelError(
-                f"{head!r} is a collection of models.",
-                hint=f"Name one: {', '.join(f'{head}/{one}' for one in store.names(head))}.",
-            )
-        manifest = store.manifest(head, rest)
-        return ModelRef(name=name, engine=manifest.engine, model=rest, folder=collection / rest)
     return ModelRef(name=name, engine=head, model=rest)
 
 

@@ -173,14 +173,19 @@ def check_text(text: object, param: str, *, allow_empty: bool = False) -> None:
         ) from None
 
 
-def check_range(
-    value: float | None, param: str, low: float, high: float, *, none_ok: bool = False
-) -> None:
-    """Refuse a number outside ``low..high`` (NaN is outside)."""
-    if value is None and none_ok:
-        return
-    # A negated comparison, because every comparison with NaN is false.
-    if value is None or isinstance(value, bool) or not low <= value <= high:
+def check_range(value: object, param: str, low: float, high: float) -> None:
+    """Refuse what is not a number from ``low`` to ``high`` (NaN is not)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InvalidRequestError(
             f"{param} must be from {low:g} to {high:g}, not {value}.", param=param
+        )
+
+
+def check_count(value: object, param: str, low: int, high: int, *, none_ok: bool = False) -> None:
+    """Refuse what is not a whole number from ``low`` to ``high``."""
+    if value is None and none_ok:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidRequestError(
+            f"{param} must be a whole number from {low} to {high}, not {value}.", param=param
         )

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ogam.capabilities.base import Answer, Request, Result, Value, check_range, check_text
+from ogam.capabilities.base import Answer, Request, Result, Value, check_count, check_text
 from ogam.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class EmbedRequest(Request, frozen=True, kw_only=True):
             raise InvalidRequestError("There is nothing to embed.", param="texts")
         for text in self.texts:
             check_text(text, "text")
-        check_range(self.dimensions, "dimensions", 1, 1_000_000, none_ok=True)
+        check_count(self.dimensions, "dimensions", 1, 1_000_000, none_ok=True)
 
 
 class Vectors(Value, frozen=True, kw_only=True):

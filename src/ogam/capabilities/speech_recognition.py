@@ -11,6 +11,7 @@ from ogam.capabilities.base import (
     Request,
     Result,
     Value,
+    check_count,
     check_range,
     check_text,
 )
@@ -45,7 +46,7 @@ class RecognitionOptions(Value, frozen=True, kw_only=True):
     keywords: tuple[Keyword, ...] = ()
 
     def __post_init__(self) -> None:
-        check_range(self.alternatives, "alternatives", 1, 30)
+        check_count(self.alternatives, "alternatives", 1, 30)
         if self.grammar is not None and self.keywords:
             raise InvalidRequestError("Give a grammar or keywords, not both.", param="grammar")
         if self.grammar is not None:

@@ -10,6 +10,7 @@ from ogam.capabilities.base import (
     Request,
     Result,
     Value,
+    check_count,
     check_range,
     check_text,
 )
@@ -50,12 +51,17 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
             check_text(self.prompt, "prompt")
         for message in self.messages:
             check_text(message.content, "message", allow_empty=True)
-        check_range(self.max_tokens, "max_tokens", 1, 1_000_000, none_ok=True)
-        check_range(self.max_length, "max_length", 1, 1_000_000, none_ok=True)
-        check_range(self.n, "n", 1, 128)
+        check_count(self.max_tokens, "max_tokens", 1, 1_000_000, none_ok=True)
+        check_count(self.max_length, "max_length", 1, 1_000_000, none_ok=True)
+        check_count(self.n, "n", 1, 128)
+        check_count(self.seed, "seed", -(2**63), 2**63 - 1, none_ok=True)
         check_range(self.temperature, "temperature", 0, 2)
-        check_range(self.top_k, "top_k", 1, 1_000_000, none_ok=True)
-        check_range(self.top_p, "top_p", 0, 1, none_ok=True)
+        check_count(self.top_k, "top_k", 1, 1_000_000, none_ok=True)
+        if self.top_p is not None:
+            check_range(self.top_p, "top_p", 0, 1)
+        for stop in self.stop:
+            if not isinstance(stop, str) or not stop:  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidRequestError("A stop string is empty.", param="stop")
         check_range(self.repetition_penalty, "repetition_penalty", 0.01, 10)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Protocol, get_args
 
-from ogam.capabilities.base import Answer, Request, Result, Value
+from ogam.capabilities.base import Answer, Request, Result, Value, check_count, check_range
 from ogam.errors import InvalidRequestError
 from ogam.media import Image
 
@@ -80,11 +80,9 @@ class SeeRequest(Request, frozen=True, kw_only=True):
                 hint=f"Features: {', '.join(FEATURES)}.",
                 param="features",
             )
+        check_count(self.max_results, "max_results", 1, 1_000_000)
         for ratio in self.aspect_ratios:
-            if not 0 < ratio < 100:
-                raise InvalidRequestError(
-                    f"An aspect ratio of {ratio} is impossible.", param="aspect_ratios"
-                )
+            check_range(ratio, "aspect_ratios", 0.01, 100)
 
 
 class Symbol(Value, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ def _from_path(path: str, what: str) -> tuple[bytes, str]:
             return file.read(limits.current().max_bytes + 1), path
     except FileNotFoundError:
         raise InvalidRequestError(
-            f"There is no file {path!r}.", hint=f"Give the path of a {what} file."
+            f"There is no file {path!r}.", hint="Is the path right?"
         ) from None
     except IsADirectoryError:
         raise InvalidRequestError(f"{path!r} is a folder.", hint="Name a file in it.") from None

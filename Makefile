@@ -1,0 +1,50 @@
+# One folder, .venv, holds everything; `make clean` removes it.
+PYTHON ?= python3
+BIN := .venv/bin
+# Everything that a check or a test needs, pinned in constraints.txt.
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench build clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with Ogam, its starter models and the tools
+
+$(INSTALLED): pyproject.toml starter/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Ogam needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+		|| { echo "On Debian and Ubuntu: apt install python3-venv"; rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable starter --editable '.[local,plot,parquet,dev]'
+	@touch $(INSTALLED)
+
+demo: $(INSTALLED) ## Run all of it on the samples; the results are in out/
+	$(BIN)/python examples/demo.py
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Lint, types and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Put the code in its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## Measure speed against named peers (installs torch: 200 MB or more)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch sentence-transformers
+	$(BIN)/python benchmarks/run.py
+
+build: $(INSTALLED) ## Build both wheels into dist/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist starter
+
+clean: ## Remove .venv and everything that was made
+	rm -rf .venv out dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis

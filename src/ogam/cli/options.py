@@ -1,0 +1,97 @@
+"""What the verbs share: the options that mean the same everywhere, and texts from the arguments,
+from files and from standard input."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, BinaryIO
+
+import typer
+
+from ogam.errors import InvalidRequestError
+from ogam.media import source
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="ENGINE/MODEL", help="Use this model, not the configured one."
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the whole result as JSON, one line a result.")
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, whole or not at all."),
+]
+TextFiles = Annotated[
+    bool, typer.Option("--file", "-f", help="The arguments are text files (UTF-8).")
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(help='The text; left out or "-": standard input.', show_default=False),
+]
+
+
+class WrongUseError(Exception):
+    """The command line asks for something impossible; ``command`` tells whose help to read."""
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(message)
+        self.command = command
+
+
+def new_app() -> typer.Typer:
+    """A Typer app as all verbs have it: -h and --help, and errors left to ``main``."""
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def whole(arguments: list[str] | None, files: bool, command: str) -> str:
+    """One text: the arguments with spaces between them, or the files one after the other."""
+    return ("\n" if files else " ").join(_parts(arguments, files, command))
+
+
+def lines(arguments: list[str] | None, files: bool, command: str) -> list[str]:
+    """Texts: each argument is one; of a file and of standard input each line that is not blank."""
+    return [line for line in all_lines(arguments, files, command) if line.strip()]
+
+
+def all_lines(arguments: list[str] | None, files: bool, command: str) -> list[str]:
+    """As ``lines``, with the blank ones."""
+    if arguments and not files and "-" not in arguments:
+        return arguments
+    found: list[str] = []
+    for part in _parts(arguments, files, command):
+        found += part.splitlines()
+    return found
+
+
+def read_text(path: str) -> str:
+    """A text file, or standard input for "-": UTF-8, without the line end at its end."""
+    data, name = source.read(standard_input() if path == "-" else path, "text")
+    try:
+        return data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(
+            f"{name} is not UTF-8 text (byte {error.start}).",
+            hint="Convert it first: iconv -f ENCODING -t UTF-8.",
+        ) from None
+
+
+def standard_input() -> BinaryIO:
+    """Standard input, in bytes."""
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise InvalidRequestError("Standard input is closed.", hint="Give a file instead.")
+    return sys.stdin.buffer
+
+
+def _parts(arguments: list[str] | None, files: bool, command: str) -> list[str]:
+    if not arguments:
+        if sys.stdin is None or sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+            raise WrongUseError("There is no text: give one, or pipe it in.", command)
+        return [read_text("-")]
+    return [read_text(one) if files or one == "-" else one for one in arguments]

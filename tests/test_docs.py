@@ -1,0 +1,99 @@
+"""Every example in the READMEs and the docs is run, and every link in them leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return [body for kind, body in BLOCK.findall(text) if kind == language]
+
+
+def run(arguments: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    return tmp_path
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=named)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, folder: Path) -> None:
+    (folder / "page.py").write_text("\n".join(blocks(page, "python")), encoding="utf-8")
+    assert run(["page.py"], folder)
+
+
+def commands() -> list[str]:
+    lines = [line for page in PAGES for body in blocks(page, "sh") for line in body.splitlines()]
+    return sorted({line.split("  #")[0].strip() for line in lines if line.startswith("ogam ")})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_a_page_runs(command: str, folder: Path) -> None:
+    run(["-m", *shlex.split(command)], folder)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readmes_tell_the_same_two_commands_first() -> None:
+    first = [blocks(ROOT / name, "sh")[0] for name in ("README.md", "README.ko.md")]
+    assert all(one.startswith("make demo") and "\nmake test" in one for one in first)
+
+
+def test_the_demo_leaves_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import runpy, pathlib, sys; demo = runpy.run_path(sys.argv[1]);"
+        "demo['main'].__globals__['OUT'] = pathlib.Path(sys.argv[2]);"
+        "demo['main'].__globals__['ROOT'] = pathlib.Path(sys.argv[2]); demo['main']()"
+    )
+    run(["-c", code, str(ROOT / "examples" / "demo.py"), str(tmp_path)], tmp_path)
+    made = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(made) == {
+        "annyeong.wav",
+        "hello.mp3",
+        "hello.wav",
+        "receipt.png",
+        "receipt.txt",
+        "seen.png",
+        "similarity.csv",
+        "similarity.png",
+        "transcript.srt",
+        "transcript.txt",
+    }
+    assert all(made.values())
+    assert "TOTAL EUR" in (tmp_path / "receipt.txt").read_text(encoding="utf-8")
+    assert "country" in (tmp_path / "transcript.txt").read_text(encoding="utf-8")
