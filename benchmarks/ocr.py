@@ -106,6 +106,14 @@ def page(kind: str, name: str, size: int = 22) -> tuple[PILImage.Image, str]:
     return picture, "\n".join(lines)
 
 
+def note() -> tuple[PILImage.Image, str]:
+    """Three lines on 600 x 160 pixels, the size of a message's screenshot."""
+    picture = PILImage.new("RGB", (600, 160), "white")
+    for row, text in enumerate(LETTER[4:]):
+        ImageDraw.Draw(picture).text((12, 14 + 46 * row), text, "black", font(FONTS[0], 18))
+    return picture, "\n".join(LETTER[4:])
+
+
 def turned(picture: PILImage.Image, degrees: int) -> PILImage.Image:
     return picture.rotate(-degrees, PILImage.Resampling.BICUBIC, expand=True, fillcolor="white")
 
@@ -122,6 +130,11 @@ def accuracy(truth: str, read: str) -> float:
 
 
 def samples(quick: bool, data: Path | None) -> Iterator[tuple[str, bytes, str | None]]:
+    picture, truth = note()
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    for _ in range(3):
+        yield "600 x 160", buffer.getvalue(), truth
     for kind in ("letter", "invoice", "table", "columns"):
         for name in FONTS[:1] if quick else FONTS:
             picture, truth = page(kind, name)

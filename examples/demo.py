@@ -75,7 +75,8 @@ def hear() -> None:
 def compare() -> None:
     """How near six sentences are to one another, as a table and as a picture."""
     vectors = ogam.embed(SENTENCES)
-    row("embed", f"{len(SENTENCES)} sentences", f"{vectors.vectors.dimensions} numbers each", vectors)
+    answer = f"{vectors.vectors.dimensions} numbers each"
+    row("embed", f"{len(SENTENCES)} sentences", answer, vectors)
     matrix = ogam.similarity(SENTENCES, SENTENCES)
     with files.replacing(OUT / "similarity.csv") as path, path.open("w", newline="") as file:
         writer = csv.writer(file)

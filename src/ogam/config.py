@@ -19,7 +19,6 @@ The environment, for one setting each: ``OGAM_THREADS=4``, ``OGAM_ROUTE_SPEAK=es
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,16 +58,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def load(environ: Mapping[str, str] | None = None) -> Config:
     """Read the settings; ConfigurationError names the file or variable that is wrong."""
     environ = os.environ if environ is None else environ
-    path = _file(environ)
+    file = path(environ)
     values: dict[str, Any] = {}
-    if path is not None:
+    if file is not None:
+        import tomllib
+
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+            raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
-    where = str(path) if path else "the defaults"
+            raise ConfigurationError(f"{file} is not valid TOML: {error}.") from None
+    where = str(file) if file else "the defaults"
     _check(values, where)
     for name, value in environ.items():
         if (place := _place(name)) is None:
@@ -80,17 +81,18 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     return _check(values, where)
 
 
-def _file(environ: Mapping[str, str]) -> Path | None:
+def path(environ: Mapping[str, str]) -> Path | None:
+    """The file that the settings come from, None where there is none."""
     named = environ.get("OGAM_CONFIG")
     if named:
         return Path(named)
-    here = Path("ogam.toml")
-    if here.is_file():
-        return here
+    # os.path.isfile, not Path.is_file: a folder that may not be read is no error here.
+    if os.path.isfile("ogam.toml"):
+        return Path("ogam.toml")
     from platformdirs import user_config_path
 
     there = user_config_path("ogam") / "ogam.toml"
-    return there if there.is_file() else None
+    return there if os.path.isfile(there) else None
 
 
 def _place(variable: str) -> tuple[str, str] | None:

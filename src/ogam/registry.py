@@ -18,14 +18,15 @@ import difflib
 import importlib
 import importlib.util
 import threading
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from ogam.capabilities.base import ModelRef
 from ogam.errors import EngineError, UnknownEngineError, UnknownModelError
+from ogam.extras import entry_points, install_line
 from ogam.models import store
 
+STARTER = "starter"
 BUILT_IN: dict[str, str] = {
     "espeak": "ogam.engines.espeak:EspeakEngine",
     "fake": "ogam.engines.fake:FakeEngine",
@@ -105,6 +106,8 @@ def missing_modules(cls: Any) -> list[str]:
 
 
 def _near(name: str) -> str:
+    if name == STARTER:
+        return f"Its models are a package: {install_line('local')}"
     known = engine_names() + store.collections_found()
     close = difflib.get_close_matches(name, known, n=2)
     return f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known)}."

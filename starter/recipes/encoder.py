@@ -14,9 +14,9 @@ about 15 of them significant. Two graphs read the same ``weights.bin``:
 ``digits.onnx``
     multiplies the digits themselves, 8-bit integers with 32-bit sums. Activations become
     two digits as well, and of the four products the smallest, low x low, is left out.
-    Where the CPU has tiles for 8-bit products (AMX), one of these products costs a twelfth
-    of the float32 one (1.2 ms against 16 ms for 2048x384x1536 on one core), so three are
-    cheap; what is lost is in the sixth decimal of the cosine.
+    Where the CPU has tiles for 8-bit products (AMX), one of these products costs an eleventh
+    of the float32 one (1.5 ms against 16 ms for 2048x384x1536 on one core), so three are
+    cheap. The cosine with the float graph is 0.9999 on average.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ class Graph:
     def norm(self, x: str, name: str, gain: np.ndarray, bias: np.ndarray) -> str:
         """Layer normalisation spelt out.
 
-        ONNX Runtime's own LayerNormalization runs one number at a time on a CPU (2.0 ms for
-        1024 rows of 384); these nodes are vectorised and take a third of that.
+        ONNX Runtime's fused kernel takes 2.0 ms for 1024 rows of 384 on a CPU; spelt out, the
+        whole encoder went from 77 to 85 sentences a second of CPU time.
         """
         last = self.constant("last_axis", [-1], np.int64)
         centred = self.node("Sub", [x, self.node("ReduceMean", [x, last])])
@@ -229,7 +229,9 @@ def build_graph(t: dict[str, np.ndarray], layout: dict[str, Any], *, digits: boo
     """One model: ``ids`` (batch, tokens) and ``lengths`` (batch) to unit ``vectors``."""
     g = Graph(digits=digits)
     words = g.external("words", TensorProto.FLOAT16, [30522, WIDTH], layout["words"])
-    positions = g.external("positions", TensorProto.FLOAT16, [MAX_TOKENS, WIDTH], layout["positions"])
+    positions = g.external(
+        "positions", TensorProto.FLOAT16, [MAX_TOKENS, WIDTH], layout["positions"]
+    )
     first = g.constant("first_axis", [0], np.int64)
     second = g.constant("second_axis", [1], np.int64)
     g.nodes.append(helper.make_node("Shape", ["ids"], ["tokens"], start=1, end=2))
@@ -308,7 +310,9 @@ def build_graph(t: dict[str, np.ndarray], layout: dict[str, Any], *, digits: boo
         x = g.norm(g.node("Add", [out, middle]), f"{layer}.end", gain, bias)
 
     # The mean over a text's own tokens, as one small matrix product a text.
-    places = g.node("Range", [g.constant("nought", 0, np.int64), longest, g.constant("step", 1, np.int64)])
+    places = g.node(
+        "Range", [g.constant("nought", 0, np.int64), longest, g.constant("step", 1, np.int64)]
+    )
     lengths = g.node("Cast", [g.node("Unsqueeze", ["lengths", second])], to=TensorProto.INT64)
     own = g.node("Cast", [g.node("Less", [places, lengths])], to=TensorProto.FLOAT)
     share = g.node("Div", [own, g.node("Cast", [lengths], to=TensorProto.FLOAT)])
@@ -341,7 +345,9 @@ def build() -> dict[str, bytes]:
     """Every file of the model but its card, by name."""
     folder, t = read_weights()
     blob = Blob()
-    table = t["embeddings.position_embeddings.weight"] + t["embeddings.token_type_embeddings.weight"][0]
+    table = (
+        t["embeddings.position_embeddings.weight"] + t["embeddings.token_type_embeddings.weight"][0]
+    )
     layout: dict[str, Any] = {
         "words": blob.add(t["embeddings.word_embeddings.weight"].astype(np.float16)),
         "positions": blob.add(table[:MAX_TOKENS].astype(np.float16)),

@@ -14,17 +14,12 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-pytest.importorskip("espeakng_loader")
-np = pytest.importorskip("numpy")
-
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ogam.capabilities.base import CancelledWork, ModelRef, cancellable
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult, SpeechChunk
-from ogam.engines import espeak_process, espeak_voices
-from ogam.engines.espeak import EspeakEngine
+from ogam.engines.espeak import EspeakEngine, process, voices
 from ogam.errors import (
     EngineError,
     InvalidRequestError,
@@ -36,6 +31,9 @@ from ogam.errors import (
     UnsupportedOptionError,
 )
 from ogam.media import limits
+
+pytest.importorskip("espeakng_loader")
+np = pytest.importorskip("numpy")
 
 FOX = "The quick brown fox jumps over the lazy dog. "
 KOREAN = "안녕하세요, 오늘은 날씨가 좋습니다. 감사합니다!"
@@ -58,7 +56,7 @@ def say(engine: EspeakEngine, text: str, **options) -> SpeakResult:
 
 
 def pid_of_the_worker() -> int:
-    (worker,) = [w for w in espeak_process.pool._all if w.process.poll() is None][:1]
+    (worker,) = [w for w in process.pool._all if w.process.poll() is None][:1]
     return worker.process.pid
 
 
@@ -111,6 +109,7 @@ def test_the_first_sound_comes_long_before_the_last(engine):
 
 def test_the_same_request_gives_the_same_bytes_whatever_was_said_between(engine):
     once = say(engine, FOX, voice="en-us")
+    assert [say(engine, FOX, voice="en-us") for _ in range(3)] == [once] * 3
     say(engine, KOREAN, voice="ko+f3", rate=2.0, pitch=1.5)
     say(engine, '<speak><prosody rate="fast" volume="soft">a</prosody></speak>', ssml=True)
     next(engine.speak_stream(SpeakRequest(text=FOX * 20, voice="de")))
@@ -121,6 +120,22 @@ def test_another_process_gives_the_same_bytes(engine):
     once = say(engine, KOREAN)
     engine.close()
     assert say(engine, KOREAN) == once
+
+
+def test_the_clock_on_the_wall_does_not_change_the_sound(engine):
+    once = say(engine, FOX, voice="ja+f3", rate=0.8)
+    time.sleep(1.1)  # the library seeds one of its generators with the time in seconds
+    assert say(engine, FOX, voice="ja+f3", rate=0.8) == once
+
+
+def test_a_recogniser_hears_what_was_said(engine):
+    pocketsphinx = pytest.importorskip("pocketsphinx")
+    decoder = pocketsphinx.Decoder(samprate=16000, loglevel="FATAL")
+    spoken = say(engine, "one two three four five", voice="en-us+f3")
+    decoder.start_utt()
+    decoder.process_raw(spoken.audio.pcm(16000, 1).data, full_utt=True)
+    decoder.end_utt()
+    assert {"two", "three", "four", "five"} <= set(decoder.hyp().hypstr.split())
 
 
 # Voices and languages
@@ -157,7 +172,7 @@ def test_a_variant_changes_the_voice_and_its_name_comes_back(engine):
         ("en-uk", "en-us"),
         ("kor", "ko"),
         ("en-us+f33", "en-us+f3"),
-        ("nosuch+f3", "voices()"),
+        ("qqqq+f3", "voices()"),
         ("../../../etc/passwd", "voices()"),
         ("", "voices()"),
         ("+f3", "voices()"),
@@ -337,7 +352,7 @@ def test_mixed_scripts_are_spoken_each_in_its_language(engine):
     text = "안녕 😀 hello 세계 🌍 world"
     result = say(engine, text, voice="ko")
     check_words(result, text)
-    assert [w.text for w in result.words][0] == "안녕"
+    assert result.words[0].text == "안녕"
     assert result.words[-1].text == "world"
 
 
@@ -347,6 +362,7 @@ def test_mixed_scripts_are_spoken_each_in_its_language(engine):
     voice=st.sampled_from(["en-us", "ko", "ja", "cmn", "hi", "ar", "fr-fr+f2"]),
     rate=st.sampled_from([0.5, 1.0, 3.0]),
 )
+@example(text="0©¿0", voice="ar", rate=0.5)  # a clause that ends inside a word
 def test_any_text_is_spoken_without_a_crash(engine, text, voice, rate):
     check_words(say(engine, text, voice=voice, rate=rate), text)
 
@@ -412,7 +428,7 @@ def test_pauses_without_end_run_into_the_limit_on_seconds(engine):
     limits.use(limits.Limits(max_seconds=60))
     try:
         with pytest.raises(TooLargeError):
-            say(engine, '<speak>a<break time="9999s"/>b</speak>', ssml=True)
+            say(engine, '<speak>a<break time="1000s"/>b</speak>', ssml=True)
     finally:
         limits.use(before)
     assert say(engine, "hello").words
@@ -449,7 +465,7 @@ def test_closing_a_stream_early_frees_the_worker(engine):
         next(stream)
         stream.close()
     assert say(engine, "hello") == expected
-    assert len(espeak_process.pool._all) <= 2
+    assert len(process.pool._all) <= 2
 
 
 def test_streams_nobody_reads_keep_no_worker_from_the_others(engine):
@@ -492,13 +508,13 @@ def test_eight_threads_get_what_one_gets_alone(engine):
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda job: say(engine, **job), jobs))
     assert together == alone
-    assert len(espeak_process.pool._all) <= 2
+    assert len(process.pool._all) <= 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_worker_killed_while_it_speaks_is_an_engine_error_and_the_next_call_works():
     engine = engine_of()
-    espeak_process.pool.shut()
+    process.pool.shut()
     stream = engine.speak_stream(SpeakRequest(text=FOX * 8000))
     next(stream)
     os.kill(pid_of_the_worker(), signal.SIGKILL)
@@ -512,7 +528,7 @@ def test_a_worker_killed_while_it_speaks_is_an_engine_error_and_the_next_call_wo
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_worker_that_died_while_idle_is_replaced_unseen(engine):
     say(engine, "hello")
-    for worker in espeak_process.pool._all:
+    for worker in process.pool._all:
         os.kill(worker.process.pid, signal.SIGKILL)
     assert say(engine, "hello").words
 
@@ -531,14 +547,14 @@ def test_close_ends_the_workers():
     first, second = engine_of(), engine_of("ko")
     for each in (first, second):
         say(each, "hello")
-    users = len(espeak_process.pool._users)
+    users = len(process.pool._users)
     first.close()
-    assert len(espeak_process.pool._users) == users - 1
+    assert len(process.pool._users) == users - 1
     gc.collect()
-    for user in list(espeak_process.pool._users):
+    for user in list(process.pool._users):
         user.close()
-    assert espeak_process.pool._all == [] or all(
-        worker.process.wait(10) is not None for worker in espeak_process.pool._all
+    assert process.pool._all == [] or all(
+        worker.process.wait(10) is not None for worker in process.pool._all
     )
 
 
@@ -547,13 +563,13 @@ def run_script(body: str) -> subprocess.CompletedProcess[str]:
         import os, sys
         from ogam.capabilities.base import ModelRef
         from ogam.capabilities.speech_synthesis import SpeakRequest
-        from ogam.engines import espeak_process
+        from ogam.engines.espeak import process
         from ogam.engines.espeak import EspeakEngine
         engine = EspeakEngine(ModelRef(name="espeak", engine="espeak"))
         request = SpeakRequest(text="hello world. " * 5000)
         stream = engine.speak_stream(request)
         next(stream)
-        pid = espeak_process.pool._all[0].process.pid
+        pid = process.pool._all[0].process.pid
     """
     code = textwrap.dedent(head) + textwrap.dedent(body)
     return subprocess.run(
@@ -596,7 +612,7 @@ def test_a_forked_child_speaks_with_a_worker_of_its_own():
         """
         child = os.fork()
         result = engine.speak(SpeakRequest(text="hello"))
-        mine = [worker.process.pid for worker in espeak_process.pool._all]
+        mine = [worker.process.pid for worker in process.pool._all]
         if child == 0:
             print(result.audio.duration, pid in mine, flush=True)
             os._exit(0)
@@ -612,19 +628,21 @@ def test_a_forked_child_speaks_with_a_worker_of_its_own():
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks into /proc")
 def test_a_long_text_leaves_the_worker_small(engine):
-    stream = engine.speak_stream(SpeakRequest(text=FOX * 6700, rate=4.0))  # 300,000 characters
+    stream = engine.speak_stream(SpeakRequest(text=FOX * 6700))  # 300,000 characters
     next(stream)
     pid = pid_of_the_worker()
-    most = total = 0
+    sizes, total = [], 0
     for number, chunk in enumerate(stream):
-        if isinstance(chunk, SpeakResult):
-            break
         total += len(chunk.pcm)
-        if number % 2000 == 0:
+        if number % 1000 == 999:
             with open(f"/proc/{pid}/statm") as file:
-                most = max(most, int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-    assert total > 100e6
-    assert 0 < most < 40e6
+                sizes.append(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        if number == 5000:
+            break
+    stream.close()
+    assert total > 40e6
+    assert max(sizes) < 40e6
+    assert max(sizes) - sizes[0] < 2e6
 
 
 def test_only_errors_of_ogam_come_out(engine):
@@ -637,8 +655,8 @@ def test_only_errors_of_ogam_come_out(engine):
 
 
 def test_the_script_of_most_letters_decides():
-    assert espeak_voices.language_of("abc 가") == ""
-    assert espeak_voices.language_of("ab 가나다") == "ko"
-    assert espeak_voices.language_of("漢字とかな") == "ja"
-    assert espeak_voices.language_of("漢字") == "cmn"
-    assert espeak_voices.language_of("123 !") == ""
+    assert voices.language_of("abc 가") == ""
+    assert voices.language_of("ab 가나다") == "ko"
+    assert voices.language_of("漢字とかな") == "ja"
+    assert voices.language_of("漢字") == "cmn"
+    assert voices.language_of("123 !") == ""

@@ -44,10 +44,13 @@ _VERBS = {
 class _Verbs(TyperGroup):
     """A group whose commands are imported one by one, when asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(_VERBS)
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = dict.fromkeys(
+            _VERBS
+        )  # their names: for the help and for "did you mean"
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         if cmd_name not in _VERBS:
             return None
         module = importlib.import_module(f"ogam.cli.{_VERBS[cmd_name]}")
@@ -70,8 +73,8 @@ def ogam(
 ) -> None:
     """Write, speak, see, hear and translate, on this machine.
 
-    A text that is left out, or "-", is read from standard input. Settings: ogam.toml and
-    OGAM_*; "ogam doctor" shows what is ready.
+    A text that is left out, or "-", is read from standard input.
+    "ogam doctor" shows what is ready and which settings are in use.
     """
     if version:
         from ogam import __version__
@@ -130,6 +133,9 @@ def _failed(error: Exception) -> int:
         verb = context.command_path if context is not None else "ogam"
         output.error(f"{error.format_message()} Try: {verb} --help", "ogam: error")  # pyright: ignore
         return 2
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        output.error(f"{error.filename}: {error.strerror}.")
+        return 1
     output.error(
         f"{type(error).__name__}: {error} (run with OGAM_DEBUG=1 for the traceback)", "ogam: error"
     )

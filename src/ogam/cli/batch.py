@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,19 +28,24 @@ def run(
     inputs: Sequence[str],
     work: Callable[[AsyncOgam, str], Awaitable[T]],
     done: Callable[[int, T], None],
+    *,
+    prints: bool,
 ) -> None:
     """Do ``work`` on each input and hand each result, with the input's index, to ``done``.
 
     As many at once as ``threads`` in the settings says. Of several inputs a summary line goes
-    to standard error, and a progress bar where that is a terminal. Exit code 1 if any failed.
+    to standard error, and a progress bar where that is a terminal on which ``done`` does not
+    print the answers. Exit code 1 if any failed.
     """
-    asyncio.run(_run(inputs, work, done))
+    shown = output.on_terminal(sys.stderr) and not (prints and output.on_terminal(sys.stdout))
+    asyncio.run(_run(inputs, work, done, _progress(len(inputs)) if shown else nullcontext(_still)))
 
 
 async def _run(
     inputs: Sequence[str],
     work: Callable[[AsyncOgam, str], Awaitable[T]],
     done: Callable[[int, T], None],
+    progress: AbstractContextManager[Callable[[], None]],
 ) -> None:
     started, failed = time.perf_counter(), 0
     async with AsyncOgam() as ogam:
@@ -55,7 +60,7 @@ async def _run(
             return
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_caught(one(path))) for path in inputs]
-            with _progress(len(inputs)) as advance:
+            with progress as advance:
                 for index, task in enumerate(tasks):
                     result, error = await task
                     try:
@@ -82,11 +87,12 @@ async def _caught(work: Awaitable[T]) -> tuple[T | None, OgamError | None]:
         return None, error
 
 
+def _still() -> None:
+    """No bar to move."""
+
+
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    if not output.on_terminal(sys.stderr):
-        yield lambda: None
-        return
+def _progress(total: int) -> Generator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -113,11 +119,11 @@ def targets(
     """
     if place is None or (place == "-" and len(inputs) == 1):
         return [place] * len(inputs)
-    is_folder = place.endswith(("/", os.sep)) or Path(place).is_dir()
+    is_folder = place.endswith(("/", os.sep)) or os.path.isdir(place)
     if len(inputs) == 1 and not is_folder:
         found = [place]
     else:
-        if place == "-" or (Path(place).exists() and not Path(place).is_dir()):
+        if place == "-" or (os.path.exists(place) and not os.path.isdir(place)):
             raise WrongUseError(
                 f"Of several files the output must be a folder, not {place}.", command
             )
@@ -131,7 +137,7 @@ def targets(
         twice = next(path for path in found if found.count(path) > 1)
         raise WrongUseError(f"Two of the files would be written to {twice}.", command)
     for path in found:
-        if any(one != "-" and Path(one).exists() and _same(one, path) for one in inputs):
+        if any(_same(one, path) for one in inputs):
             raise WrongUseError(f"{path} is an input and would be overwritten.", command)
     return list(found)
 
@@ -140,15 +146,16 @@ def check_place(path: str | None) -> None:
     """Fail now, not after the work, where ``path`` cannot be written."""
     if path is None or path == "-":
         return
-    target = Path(path)
-    if target.is_dir():
+    # os.path, because Path.is_dir raises where a folder above may not be read.
+    if os.path.isdir(path):
         raise OutputError(f"{path!r} is a folder.", hint="Name a file in it.")
-    if not target.parent.is_dir():
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
         raise OutputError(
-            f"There is no folder {str(target.parent)!r}.",
-            hint=f"Make it first: mkdir -p {target.parent}",
+            f"There is no folder {folder!r} that you may use.",
+            hint=f"Make it first: mkdir -p {folder}",
         )
 
 
 def _same(left: str, right: str) -> bool:
-    return Path(right).exists() and os.path.samefile(left, right)
+    return os.path.exists(left) and os.path.exists(right) and os.path.samefile(left, right)

@@ -15,6 +15,7 @@ app = new_app()
 
 @app.command()
 def classify(
+    *,
     texts: Texts = None,
     files: TextFiles = False,
     label: Annotated[
@@ -30,8 +31,9 @@ def classify(
 ) -> None:
     """Label texts: with the model's own labels, or with yours.
 
-    Of one text all labels are printed, best first; of several the best label, its score, and
-    the text. Of a file and of standard input each line that is not blank is a text.
+    Of one text all labels are printed, best first;
+    of several the best label, its score, and the text.
+    Of a file and of standard input each line that is not blank is a text.
     """
     batch.check_place(out)
     every = lines(texts, files, "ogam classify")

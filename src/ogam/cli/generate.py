@@ -15,6 +15,7 @@ app = new_app()
 
 @app.command()
 def generate(
+    *,
     prompt: Texts = None,
     files: TextFiles = False,
     model: Model = None,
@@ -41,8 +42,8 @@ def generate(
 ) -> None:
     """Continue a text.
 
-    Prints what is new. Several continuations (-n) have a line "---" between them; with
-    --stream --json each piece is a line, and the whole result the last one.
+    Prints what is new. Several continuations (-n) have a line "---" between them;
+    with --stream --json each piece is a line, the whole result the last.
     """
     if stream and (n > 1 and not as_json):
         raise WrongUseError("Several continuations stream only with --json.", "ogam generate")

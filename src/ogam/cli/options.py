@@ -1,5 +1,4 @@
-"""What the verbs share: the options that mean the same everywhere, and texts from the arguments,
-from files and from standard input."""
+"""What the verbs share: options that mean the same everywhere; texts from arguments and files."""
 
 from __future__ import annotations
 

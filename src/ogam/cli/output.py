@@ -44,7 +44,10 @@ def write(data: str | bytes, path: str | None = None) -> None:
         raise OutputError("Standard output is closed.", hint="Use -o FILE.")
     try:
         sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        left = memoryview(data)
+        while left:
+            # Under PYTHONUNBUFFERED there is no buffer, and a pipe takes only a part at a time.
+            left = left[sys.stdout.buffer.write(left) :]
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise

@@ -75,6 +75,7 @@ def draw_map(path: str, texts: Sequence[str], vectors: Vectors) -> list[str]:
             parse_math=False,  # a $ in a text is a $
         )
     axes.margins(0.15)
+    axes.set_aspect("equal", adjustable="datalim")  # what looks near is near
     axes.set_xlabel(f"first component ({shares[0]:.0%} of the variance)")
     axes.set_ylabel(f"second component ({shares[1]:.0%})")
     with files.replacing(path) as temporary, warnings.catch_warnings():

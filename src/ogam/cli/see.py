@@ -18,6 +18,7 @@ _COMMAND = "ogam see"
 
 @app.command()
 def see(
+    *,
     pictures: Annotated[
         list[str], typer.Argument(help='Picture files; "-": standard input.', show_default=False)
     ],
@@ -54,8 +55,8 @@ def see(
 ) -> None:
     """Read the text in pictures, and find faces, objects, bar codes and colours.
 
-    Prints the text first, then a line for each other finding: kind, what, score, and left, top,
-    right and bottom in pixels.
+    Prints the text first, then a line for each other finding:
+    kind, what, score, and left, top, right and bottom in pixels.
     """
     options: dict[str, Any] = {
         "model": model,
@@ -87,7 +88,7 @@ def see(
             if rows := list(_findings(result)):
                 output.table(("kind", "what", "score", "left", "top", "right", "bottom"), rows)
 
-    batch.run(pictures, work, done)
+    batch.run(pictures, work, done, prints=out is None)
 
 
 def _draw(result: SeeResult, place: str) -> None:

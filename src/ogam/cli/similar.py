@@ -17,6 +17,7 @@ _COMMAND = "ogam similar"
 
 @app.command()
 def similar(
+    *,
     texts: Annotated[
         list[str] | None, typer.Argument(help="Two texts, or more.", show_default=False)
     ] = None,
@@ -33,14 +34,14 @@ def similar(
 ) -> None:
     """Tell how near texts are in meaning: the cosine, from -1 to 1.
 
-    Of two texts the number is printed; of more, a table of all with all; with --among, a table
-    of the file's lines, the nearest to the first text on top.
+    Of two texts the number is printed; of more, a table of all with all;
+    with --among, a table of the file's lines, the nearest to the first text on top.
     """
     batch.check_place(out)
     left = [text for text in texts or () if text != "-"]
-    if texts and "-" in texts or not texts and among is None:
+    if (texts and "-" in texts) or (not texts and among is None):
         left += lines(None, False, _COMMAND)
-    if among is None and len(left) < 2 or not left:
+    if not left or (among is None and len(left) < 2):
         raise WrongUseError("Give two texts, or one and --among FILE.", _COMMAND)
     right = left if among is None else lines([among], True, _COMMAND)
     everything = left if among is None else [*left, *right]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ _COMMAND = "ogam speak"
 
 @app.command()
 def speak(
+    *,
     text: Texts = None,
     files: TextFiles = False,
     out: Annotated[
@@ -69,7 +71,7 @@ def speak(
     if out == "-" and output.on_terminal(sys.stdout):
         raise WrongUseError("Sound is no text for a terminal: use -o FILE or a pipe.", _COMMAND)
     if files and text and (len(text) > 1 or _is_folder(out)):
-        _many(text, out, play, timings, as_json, options)
+        _many(text, out, play=play, timings=timings, as_json=as_json, options=options)
         return
     unheard = out is None and not play
     if unheard and not (timings or as_json or output.on_terminal(sys.stdout)):
@@ -95,6 +97,7 @@ def speak(
 def _many(
     paths: list[str],
     out: str | None,
+    *,
     play: bool,
     timings: bool,
     as_json: bool,
@@ -111,7 +114,7 @@ def _many(
         _save(result, places[index])
         _tell(result, timings, as_json, file=paths[index])
 
-    batch.run(paths, work, done)
+    batch.run(paths, work, done, prints=timings or as_json)
 
 
 def _save(result: SpeakResult, out: str | None) -> None:
@@ -130,6 +133,4 @@ def _tell(result: SpeakResult, timings: bool, as_json: bool, **first: Any) -> No
 
 
 def _is_folder(out: str | None) -> bool:
-    from pathlib import Path
-
-    return out is not None and (out.endswith("/") or Path(out).is_dir())
+    return out is not None and (out.endswith(("/", os.sep)) or os.path.isdir(out))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +23,7 @@ _COMMAND = "ogam transcribe"
 _KEYWORD = re.compile(r"(.+?)\s*/([0-9.eE+-]+)/\s*")
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """What a transcript is written as."""
 
     text = "text"
@@ -34,6 +34,7 @@ class Format(str, Enum):
 
 @app.command()
 def transcribe(
+    *,
     recordings: Annotated[
         list[str], typer.Argument(help='Sound files; "-": standard input.', show_default=False)
     ],
@@ -73,8 +74,9 @@ def transcribe(
 ) -> None:
     """Write down what recordings say.
 
-    With --stream, the words so far show on a terminal's standard error; with --stream --json
-    each piece of news is a line, and the whole result the last one. Live, from a microphone:
+    With --stream, the words so far show on a terminal while they are said;
+    with --stream --json each piece of news is a line, the whole result the last.
+    From a microphone:
     arecord -t raw -f S16_LE -r 16000 | ogam transcribe --stream --pcm -
     """
     form = Format.json if as_json else form
@@ -110,7 +112,7 @@ def transcribe(
             output.write(f"==> {recordings[index]} <==")
         output.write(_text(result, form), places[index])
 
-    batch.run(recordings, work, done)
+    batch.run(recordings, work, done, prints=out is None)
 
 
 def _text(result: TranscribeResult, form: Format) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated, cast
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
-from ogam.capabilities.translation import Formality
 from ogam.cli import batch, output
 from ogam.cli.options import (
     Json,
@@ -25,7 +24,7 @@ from ogam.errors import InvalidRequestError
 app = new_app()
 
 
-class Form(str, Enum):
+class Form(StrEnum):
     """How polite."""
 
     default = "default"
@@ -37,6 +36,7 @@ class Form(str, Enum):
 
 @app.command()
 def translate(
+    *,
     to: Annotated[str, typer.Option("--to", help="The language wanted: de, ko, pt-br, …")],
     texts: Texts = None,
     files: TextFiles = False,
@@ -69,7 +69,7 @@ def translate(
             to,
             source=source,
             model=model,
-            formality=cast(Formality, formality.value),
+            formality=formality.value,
             context=context,
             glossary=terms,
         )

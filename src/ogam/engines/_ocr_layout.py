@@ -131,7 +131,36 @@ def skew(lines: Sequence[Line]) -> float:
         length = math.hypot(x1 - x0, y1 - y0)
         if length > 2 * math.hypot(x2 - x1, y2 - y1):
             angles.append((math.atan2(y1 - y0, x1 - x0), length))
-    angles.sort()
+    rough = _middle(angles)
+    return rough + _middle(_across([_place(line, rough) for line in lines]))
+
+
+def _across(lines: list[_Placed]) -> list[tuple[float, float]]:
+    """(angle, distance) from the middle of each short line to that of its right neighbour.
+
+    The corners of a cell are whole pixels, so its own angle is off by a degree or two; the
+    way to the next cell is longer. Long lines need no such help, and those of two columns
+    need not share their base lines.
+    """
+    found: list[tuple[float, float]] = []
+    for line in lines:
+        right = [
+            other
+            for other in lines
+            if other.left >= line.right
+            and abs(other.middle - line.middle) < 0.6 * min(line.height, other.height)
+            and min(line.right - line.left, other.right - other.left) < 8 * line.height
+        ]
+        if right:
+            next_ = min(right, key=lambda other: other.left)
+            away = (next_.left + next_.right - line.left - line.right) / 2
+            found.append((math.atan2(next_.middle - line.middle, away), away))
+    return found
+
+
+def _middle(angles: list[tuple[float, float]]) -> float:
+    """The median of (angle, weight); 0 of none."""
+    angles = sorted(angles)
     half, passed = sum(length for _, length in angles) / 2, 0.0
     for angle, length in angles:
         passed += length
@@ -255,9 +284,9 @@ def _rows(lines: list[_Placed]) -> list[_Row]:
 
 def _level(row: _Row, line: _Placed) -> bool:
     """Whether ``line`` stands beside the row's lines, and over or under none of them."""
-    top, bottom = fmean(other.top for other in row), fmean(other.bottom for other in row)
-    shared = min(bottom, line.bottom) - max(top, line.top)
-    if shared < 0.5 * min(bottom - top, line.height):
+    near = min(row, key=lambda other: max(other.left - line.right, line.left - other.right))
+    shared = min(near.bottom, line.bottom) - max(near.top, line.top)
+    if shared < 0.5 * min(near.height, line.height):
         return False
     # Boxes of neighbours touch; those of stacked lines share most of their width.
     return all(

@@ -18,7 +18,7 @@ import re
 import struct
 import sys
 import tempfile
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import msgspec
 
@@ -81,14 +81,14 @@ Message = Setup | Ready | Refused | Decode | Listen | Heard
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
-def send(pipe: BinaryIO, message: Message) -> None:
+def send(pipe: IO[bytes], message: Message) -> None:
     """Write one message."""
     body = msgspec.msgpack.encode(message)
     pipe.write(struct.pack("<I", len(body)) + body)
     pipe.flush()
 
 
-def receive(pipe: BinaryIO) -> Message | None:
+def receive(pipe: IO[bytes]) -> Message | None:
     """Read one message; None when the other side is gone."""
     head = pipe.read(4)
     if len(head) < 4:
@@ -98,7 +98,7 @@ def receive(pipe: BinaryIO) -> Message | None:
     return _decoder.decode(body) if len(body) == size else None
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     def __init__(self, refused: Refused) -> None:
         self.refused = refused
 
@@ -110,13 +110,17 @@ class _Ear:
         import pocketsphinx
 
         self._spots = bool(setup.keywords)
-        options: dict[str, Any] = {"loglevel": "ERROR"}
+        self._open = False
+        # A third of the default bound on active states: 2 % less time, 101 of 431 words wrong
+        # instead of 102. It pays for the silence that the engine puts around an utterance.
+        options: dict[str, Any] = {"loglevel": "ERROR", "maxhmmpf": 10_000}
         if setup.grammar or setup.keywords:
             options["lm"] = None  # 27 MB less to load
         if quick:
             # First pass only: what is heard so far is replaced when the utterance ends.
             options |= {"fwdflat": False, "bestpath": False}
-        self._sphinx = pocketsphinx.Decoder(**options)
+        # The library has no types.
+        self._sphinx: Any = pocketsphinx.Decoder(**options)  # pyright: ignore
         if setup.grammar:
             self._use_grammar(setup.grammar)
         elif setup.keywords:
@@ -125,6 +129,7 @@ class _Ear:
             self._expect(setup.phrases)
 
     def decode(self, pcm: bytes, alternatives: int) -> Heard:
+        """An utterance from its beginning to its end."""
         sphinx = self._sphinx
         # Forgets the noise and the cepstral mean of what came before (0.1 ms): the same
         # utterance gives the same words after whatever other one.
@@ -148,6 +153,7 @@ class _Ear:
         return Heard(text=best, words=words, alternatives=tuple(readings))
 
     def listen(self, pcm: bytes, *, first: bool) -> Heard:
+        """What can be said of an utterance that goes on."""
         sphinx = self._sphinx
         if first:
             self._end()
@@ -167,8 +173,6 @@ class _Ear:
             return Heard(text=" ".join(word for word, *_ in self._words()))
         found = sphinx.hyp()
         return Heard(text=_plain(found.hypstr) if found is not None else "")
-
-    _open = False
 
     def _end(self) -> None:
         if self._open:
@@ -198,7 +202,7 @@ class _Ear:
         try:
             fsg = self._sphinx.parse_jsgf(grammar)
         except ValueError:
-            raise _Refusal(Refused(complaint=_complaints() or "it does not parse")) from None
+            raise _RefusalError(Refused(complaint=_complaints() or "it does not parse")) from None
         with tempfile.TemporaryDirectory() as folder:
             # The only way to ask a grammar for its words.
             path = os.path.join(folder, "grammar.fsg")
@@ -234,7 +238,7 @@ class _Ear:
     def _check(self, words: set[str]) -> None:
         unknown = sorted(word for word in words if self._sphinx.lookup_word(word) is None)
         if unknown:
-            raise _Refusal(Refused(unknown=tuple(unknown)))
+            raise _RefusalError(Refused(unknown=tuple(unknown)))
 
 
 def _plain(text: str) -> str:
@@ -246,7 +250,7 @@ def _plain(text: str) -> str:
     return " ".join(words)
 
 
-_log: BinaryIO | None = None
+_log: IO[bytes] | None = None
 
 
 def _complaints() -> str:
@@ -275,7 +279,7 @@ def main() -> None:
             return
         try:
             ear = _Ear(setup, quick=False)
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             send(answers, refusal.refused)
             return
         send(answers, Ready())

@@ -36,6 +36,7 @@ _PAD = bytes(int(_PAD_SECONDS * BYTES_PER_SECOND))
 _RULE = re.compile(r"<([^<>]+)>")
 _DEFINED = re.compile(r"<([^<>]+)>\s*=")
 _IMPORT = re.compile(r"(^|;)\s*import\b")
+_PUBLIC = re.compile(r"\bpublic\s*<")
 _TAG_OR_COMMENT = re.compile(r"\{[^}]*\}|//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -229,6 +230,13 @@ def _grammar(text: str) -> str:
             hint="Write all rules into one grammar.",
             param="grammar",
         )
+    # The library ends its process over these two.
+    if not text.lstrip("\ufeff").startswith("#JSGF") or not _PUBLIC.search(rules):
+        raise InvalidRequestError(
+            "The grammar is not valid JSGF: it needs a header and a public rule.",
+            hint="It looks like: #JSGF V1.0; grammar g; public <go> = turn (left | right);",
+            param="grammar",
+        )
     # An undefined rule is a warning to the library, and then matches nothing.
     defined = set(_DEFINED.findall(rules)) | {"null", "void"}
     undefined = sorted({one.split(".")[-1] for one in _RULE.findall(rules)} - defined)
@@ -238,5 +246,5 @@ def _grammar(text: str) -> str:
             hint=f"Add: <{undefined[0]}> = ...;",
             param="grammar",
         )
-    header, semicolon, body = text.partition(";")
+    header, semicolon, body = text.lstrip("\ufeff").partition(";")
     return header + semicolon + body.lower()  # the dictionary is in small letters

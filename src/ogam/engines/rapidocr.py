@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Quad = NDArray[np.float32]
 
+_FEATURES: tuple[Feature, ...] = ("text", "document_text")
 # The names of the bundled files in rapidocr 3.10; other releases bundle other models.
 _BUNDLED = {
     "Det": "PP-OCRv6_det_small.onnx",
@@ -44,6 +46,8 @@ _AT_ONCE = 2
 _SHORT_SIDE, _LONG_SIDE, _MOST_ZOOM = 736, 1280, 3.0
 # Large ones are detected at this long side; the recogniser still gets the full resolution.
 _LARGEST_SIDE = 2000
+# Heights of text in the detector's pixels: too large, good to read, the least it finds.
+_LARGE_TEXT, _GOOD_TEXT, _LEAST_TEXT = 160.0, 60.0, 12.0
 # Space around the picture, or letters that touch its edge are not found.
 _MARGIN = 32
 # A line with a lower mean probability is no text (RapidOCR's own value).
@@ -68,7 +72,7 @@ class RapidOcrEngine:
     """Reads Chinese, Japanese, English and the other languages in Latin letters."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"see"})
-    features: ClassVar[frozenset[Feature]] = frozenset({"text", "document_text"})
+    features: ClassVar[frozenset[Feature]] = frozenset(_FEATURES)
     requires: ClassVar[tuple[str, ...]] = ("rapidocr", "onnxruntime", "cv2", "numpy", "PIL")
     extra: ClassVar[str] = "local"
 
@@ -92,14 +96,19 @@ class RapidOcrEngine:
         Raises InvalidMediaError for a damaged picture, EngineError when a model is missing
         or fails.
         """
-        asked = request.features or ("text", "document_text")
-        features = tuple(name for name in dict.fromkeys(asked) if name in self.features)
+        features = tuple(dict.fromkeys(request.features)) or _FEATURES
         with needs("local"):
             pixels = _pixels(request.image)
         reader = self._load()
         with self._slots:
             checkpoint()
-            lines, turn = reader.read(pixels)
+            try:
+                lines, turn = reader.read(pixels)
+            except Exception as error:
+                raise EngineError(
+                    f"The OCR models failed on this picture: {type(error).__name__}.",
+                    hint="Are they intact? Run: pip install --force-reinstall 'rapidocr>=3.10,<4'",
+                ) from error
         found = document(lines, turn, request.languages)
         return SeeResult(
             engine=self._ref.engine,
@@ -133,21 +142,31 @@ class _Reader:
             "Det.limit_type": "max",
             "Det.limit_side_len": 1_000_000,
         }
-        for part, name in _BUNDLED.items():
-            params[f"{part}.model_path"] = str(_model_file(part, folder) or bundled / name)
-        missing = [
-            path for key, path in params.items() if "path" in key and not os.path.exists(path)
-        ]
+        paths = {
+            f"{part}.model_path": str(_model_file(part, folder) or bundled / name)
+            for part, name in _BUNDLED.items()
+        }
+        params |= paths
+        missing = [path for path in paths.values() if not os.path.exists(path)]
         if missing:
             raise EngineError(
                 f"The OCR model {os.path.basename(missing[0])} is missing.",
                 hint="Run: pip install --force-reinstall 'rapidocr>=3.10,<4'",
             )
+        # The parts one by one, not RapidOCR as a whole: so the page's turn is known before its
+        # lines are read, and every character's column and probability after.
         with _quiet("RapidOCR"):
-            self._parts = RapidOCR(params=params)
-            self._detector = self._parts._load_det_model()
-            self._classifier = self._parts._load_cls_model()
-            self._recognizer = self._parts._load_rec_model()
+            try:
+                parts = RapidOCR(params=params)
+                self._detector = parts._load_det_model()  # pyright: ignore[reportPrivateUsage]
+                self._classifier = parts._load_cls_model()  # pyright: ignore[reportPrivateUsage]
+                self._recognizer = parts._load_rec_model()  # pyright: ignore[reportPrivateUsage]
+            except Exception as error:
+                names = ", ".join(os.path.basename(path) for path in paths.values())
+                raise EngineError(
+                    f"An OCR model cannot be loaded (of {names}): {type(error).__name__}.",
+                    hint="Each must be a PP-OCR model in ONNX, with its characters inside.",
+                ) from error
         self._alphabet: list[str] = self._recognizer.postprocess_op.character
 
     def read(self, picture: Pixels) -> tuple[list[Line], Turn]:
@@ -172,17 +191,27 @@ class _Reader:
 
     def _detect(self, page: Pixels) -> list[Quad]:
         """Corners of the lines in ``page``, clockwise from the top left."""
+        short, long = sorted(page.shape[:2])
+        zoom = min(max(1.0, min(_SHORT_SIDE / short, _LONG_SIDE / long)), _MOST_ZOOM)
+        zoom = min(zoom, _LARGEST_SIDE / long)
+        quads = self._detect_at(page, zoom)
+        heights = sorted(min(_sides(quad)) * zoom for quad in quads)
+        # Letters larger than the detector sees at once fall apart; from afar they are whole.
+        if heights and (usual := heights[len(heights) // 2]) > _LARGE_TEXT:
+            smaller = _GOOD_TEXT / usual
+            if heights[0] * smaller >= _LEAST_TEXT:
+                quads = self._detect_at(page, zoom * smaller) or quads
+        return quads
+
+    def _detect_at(self, page: Pixels, zoom: float) -> list[Quad]:
         import cv2
         import numpy as np
 
         height, width = page.shape[:2]
-        short, long = min(height, width), max(height, width)
-        zoom = min(max(1.0, min(_SHORT_SIDE / short, _LONG_SIDE / long)), _MOST_ZOOM)
-        zoom = min(zoom, _LARGEST_SIDE / long)
         if zoom != 1:
             size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
             kind = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
-            page = cv2.resize(page, size, interpolation=kind)
+            page = np.asarray(cv2.resize(page, size, interpolation=kind), np.uint8)
         # The network takes multiples of 32; filled up, the picture is not distorted.
         below, right = (_MARGIN + -(side + 2 * _MARGIN) % 32 for side in page.shape[:2])
         edges = (_MARGIN, below, _MARGIN, right)
@@ -199,7 +228,7 @@ class _Reader:
         said: list[tuple[str, float]] = []
         for start in range(0, len(strips), _BATCH):
             checkpoint()
-            said.extend(self._classifier(strips[start : start + _BATCH]).cls_res)
+            said.extend(self._classifier(strips[start : start + _BATCH]).cls_res or [])
         return [float(score if label == "180" else 1 - score) for label, score in said]
 
     def _is_upside_down(self, page: Pixels, quads: list[Quad], flips: list[float]) -> bool:
@@ -249,9 +278,9 @@ class _Reader:
             ratios = [strips[i].shape[1] / strips[i].shape[0] for i in chosen]
             widest = max(_LEAST_RATIO, *ratios)
             batch = [self._recognizer.resize_norm_img(strips[i], widest) for i in chosen]
-            output = self._recognizer.session(np.stack(batch).astype(np.float32))
-            for i, ratio, probabilities in zip(chosen, ratios, output, strict=True):
-                readings[i] = _decode(probabilities, self._alphabet, ratio / widest)
+            output = np.asarray(self._recognizer.session(np.stack(batch)), np.float32)
+            for place, (i, ratio) in enumerate(zip(chosen, ratios, strict=True)):
+                readings[i] = _decode(output[place], self._alphabet, ratio / widest)
         return readings
 
 
@@ -271,7 +300,7 @@ def _decode(probabilities: NDArray[np.float32], alphabet: list[str], share: floa
         return _Reading((), 0.0)
     filled = len(best) * share
     centres = [min((column + 0.5) / filled, 1.0) for column in columns]
-    edges = [(a + b) / 2 for a, b in zip(centres, centres[1:], strict=False)]
+    edges = [(a + b) / 2 for a, b in pairwise(centres)]
     first = max(0.0, 2 * centres[0] - edges[0]) if edges else 0.0
     last = min(1.0, 2 * centres[-1] - edges[-1]) if edges else 1.0
     bounds = [first, *edges, last]
@@ -317,18 +346,22 @@ def _is_sideways(quads: list[Quad]) -> bool:
 
 
 def _strip(page: Pixels, quad: Quad) -> Pixels:
-    """The quad cut out and laid straight, at least 48 pixels high as the recogniser takes it."""
+    """The quad cut out and laid straight, at its own size.
+
+    Enlarging small ones here with a better filter than the recogniser's own linear one lost
+    characters: it was trained on the linear one.
+    """
     import cv2
     import numpy as np
 
     width, height = _sides(quad)
-    zoom = 1.0
-    w, h = max(1, round(width * zoom)), max(1, round(height * zoom))
+    w, h = max(1, int(width)), max(1, int(height))
     to = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
     matrix = cv2.getPerspectiveTransform(np.ascontiguousarray(quad, np.float32), to)
-    return cv2.warpPerspective(
+    strip = cv2.warpPerspective(
         page, matrix, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
+    return np.asarray(strip, np.uint8)
 
 
 def _pixels(image: Image) -> Pixels:
@@ -352,14 +385,14 @@ def _pixels(image: Image) -> Pixels:
 
 
 def _model_file(part: str, folder: Path | None) -> Path | None:
-    """The ONNX file in ``folder`` that takes the place of a bundled model: named *det*, …"""
+    """The ONNX file in ``folder`` with det, cls or rec in its name, used instead of ours."""
     if folder is None:
         return None
     return next(iter(sorted(folder.glob(f"*{part.lower()}*.onnx"))), None)
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def _quiet(name: str) -> Generator[None]:
     """Hold a logger back, and leave it as it was: the program may use the library itself."""
     logger = logging.getLogger(name)
     level = logger.level

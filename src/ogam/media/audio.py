@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -214,6 +211,10 @@ class Audio:
 
         Raises NotConfiguredError where no player is installed.
         """
+        import shutil
+        import subprocess
+        import tempfile
+
         if sys.platform == "win32":
             import winsound
 

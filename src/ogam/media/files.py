@@ -7,7 +7,6 @@ crash leaves either the old file or none.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,8 @@ def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
 
     Raises OutputError, in one line, where the place refuses it.
     """
+    import tempfile
+
     target = Path(path)
     try:
         if target.is_dir():

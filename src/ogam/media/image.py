@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import os
 import warnings
@@ -153,6 +152,8 @@ class Image:
 
     def html_with_boxes(self, boxes: Boxes) -> str:
         """The picture in HTML with boxes over it; the captions show on hover."""
+        import html
+
         width, height = self.size
         shapes = "".join(
             f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}" fill="none" '

@@ -33,7 +33,7 @@ def read(source: Source, what: str) -> tuple[bytes, str]:
             hint="Download it and give the file or its bytes.",
         )
     elif isinstance(source, (str, os.PathLike)):
-        data, name = _from_path(os.fspath(source), what)
+        data, name = _from_path(os.fspath(source))
     elif hasattr(source, "read"):
         data = source.read(limits.current().max_bytes + 1)
         name = str(getattr(source, "name", f"The {what}"))
@@ -52,7 +52,7 @@ def read(source: Source, what: str) -> tuple[bytes, str]:
     return data, name
 
 
-def _from_path(path: str, what: str) -> tuple[bytes, str]:
+def _from_path(path: str) -> tuple[bytes, str]:
     if "\x00" in path:
         raise InvalidRequestError("The file name contains a NUL byte.")
     try:

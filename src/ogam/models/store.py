@@ -10,12 +10,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
 
 from ogam.errors import ConfigurationError, UnknownModelError
+from ogam.extras import entry_points
 
 MANIFEST = "model.json"
 

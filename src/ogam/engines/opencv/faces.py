@@ -1,6 +1,6 @@
 """Faces, people and cats, by the classifiers inside OpenCV's wheel.
 
-Knows no engine. Every threshold here was set on thirteen photographs (four faces, a cat, and
+Knows no engine. Every threshold here was set on fourteen photographs (four faces, a cat, and
 pictures without either, coins with heads on them among those), each in eight versions:
 halved, turned by 10 and 20 degrees, darkened, blurred, noisy, equalised. docs/cards/opencv.md
 has the counts.
@@ -12,14 +12,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ogam.capabilities.vision import DetectedObject, Face, Likelihood, Point
-from ogam.engines._opencv_boxes import Box, Found, fit, inside, polygon, strongest
+from ogam.capabilities.vision import DetectedObject, Face, Landmark, Likelihood
+from ogam.engines.opencv.boxes import Box, Found, fit, inside, polygon, strongest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ogam.engines._opencv_detectors import Detectors, Window
+    from ogam.engines.opencv.detectors import Detectors, Window
 
     Grey = NDArray[np.uint8]
 
@@ -85,17 +85,19 @@ def describe(
     height, width = grey.shape
     results: list[Face] = []
     for face in faces[:most]:
-        landmarks: dict[str, Point] = {}
+        landmarks: tuple[Landmark, ...] = ()
         smile: Likelihood = "unknown"
         if face.frontal:
             box = face.box.clipped(width, height)
             left, top = int(box.x), int(box.y)
             cut = grey[top : int(box.y + box.height), left : int(box.x + box.width)]
             patch, factor = fit(cut, _FACE_SIDE, _FACE_SIDE)
-            landmarks = {
-                name: inside(left + x * factor, top + y * factor, width, height)
+            landmarks = tuple(
+                Landmark(
+                    name=name, point=inside(left + x * factor, top + y * factor, width, height)
+                )
                 for name, (x, y) in _eyes(detectors, patch).items()
-            }
+            )
             smile = _smile(detectors, patch)
         results.append(
             Face(
@@ -191,7 +193,10 @@ def _smile(detectors: Detectors, face: Grey) -> Likelihood:
     top = int(face.shape[0] * 0.55)
     windows = detectors.weigh("smile", face[top:], agree=6, smallest=side // 6)
     margin = max((window.weight for window in windows), default=-1.0)
-    return next((name for least, name in _SMILES if margin >= least), "very_unlikely")
+    for least, likelihood in _SMILES:
+        if margin >= least:
+            return likelihood
+    return "very_unlikely"
 
 
 def _people(detectors: Detectors, grey: Grey) -> list[Found]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ogam.capabilities.base import checkpoint
 from ogam.capabilities.vision import CropHint
-from ogam.engines._opencv_boxes import Box, fit, polygon
+from ogam.engines.opencv.boxes import Box, fit, polygon
 from ogam.extras import needs
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _saliency(grey: NDArray[np.uint8], faces: Sequence[Box]) -> NDArray[np.float
     # A plain picture has rounding noise alone, and no part of it matters more.
     plain = float(edges.max()) < 0.02
     found = np.ones_like(values) if plain else _share(odd) + _share(edges)
-    total = _share(cv2.GaussianBlur(found, (0, 0), 2.5))
+    total = _share(np.asarray(cv2.GaussianBlur(found, (0, 0), 2.5), dtype=np.float64))
     if faces:
         total = _share(total + _FACES * _share(_face_map(total.shape, faces, factor)))
     return total

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ogam.capabilities.base import checkpoint
-from ogam.engines._opencv_boxes import Box
+from ogam.engines.opencv.boxes import Box
 from ogam.errors import EngineError
 from ogam.extras import needs
 
 if TYPE_CHECKING:
     import cv2
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 
 class Window(NamedTuple):
     """A place a cascade accepts. ``weight`` is how many of its windows agreed there, or the
-    margin of the last stage: higher is surer, comparable within one cascade only."""
+    margin of the last stage: higher is surer, comparable within one cascade only.
+    """
 
     box: Box
     weight: float
@@ -91,11 +92,15 @@ class Detectors:
     def people(self, picture: NDArray[np.uint8]) -> list[tuple[Box, float]]:
         """Upright walkers by HOG and its linear SVM: boxes with the SVM's margin."""
         import cv2
+        import numpy as np
 
         checkpoint()
+        if picture.shape[0] < 128 or picture.shape[1] < 64:
+            return []  # OpenCV 4.14 crashes the process where its window does not fit.
         if self._people is None:
             self._people = cv2.HOGDescriptor()
-            self._people.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+            weights = np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), dtype=np.float32)
+            self._people.setSVMDetector(weights)
         boxes, margins = self._people.detectMultiScale(
             picture, hitThreshold=0, winStride=(8, 8), scale=1.05
         )
@@ -116,13 +121,13 @@ class Detectors:
         return self._cascades[name]
 
 
-def _windows(boxes: Iterable[Any], weights: Iterable[Any]) -> list[Window]:
+def _windows(boxes: ArrayLike, weights: ArrayLike) -> list[Window]:
+    """OpenCV's two arrays, each an empty tuple where nothing was found, as a list."""
     import numpy as np
 
-    return [
-        Window(Box(*map(float, box)), float(weight))
-        for box, weight in zip(boxes, np.ravel(weights), strict=True)  # pyright: ignore[reportArgumentType,reportCallIssue]
-    ]
+    places: list[list[float]] = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).tolist()
+    values: list[float] = np.asarray(weights, dtype=np.float64).ravel().tolist()
+    return [Window(Box(*place), value) for place, value in zip(places, values, strict=True)]
 
 
 class Pool:
@@ -136,7 +141,7 @@ class Pool:
         self._idle: list[Detectors] = []
 
     @contextmanager
-    def lent(self) -> Iterator[Detectors]:
+    def lent(self) -> Generator[Detectors]:
         """A set for this block alone."""
         with needs("local"):
             import cv2  # noqa: F401  # pyright: ignore[reportUnusedImport]

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Literal
 
 from ogam.capabilities.speech_synthesis import Voice
-from ogam.engines import espeak_process
+from ogam.engines.espeak import process
 from ogam.errors import UnknownLanguageError, UnknownVoiceError
 
 # espeak's own names of languages that are not BCP-47, or mean another place in it.
@@ -25,6 +25,8 @@ _TAGS = {
     "piqd": "tlh-Piqd",
     "ru-cl": "ru-x-classic",
 }
+# Listed by the library, but without a dictionary in the data of espeakng-loader 0.2.4: mute.
+_MUTE = frozenset({"fo", "kaa", "xex"})
 # Tags that lead to another language than the one left when their end is cut off.
 _INSTEAD = {"zh-hk": "yue", "zh-mo": "yue", "es-es": "es", "nn": "nb", "iw": "he", "in": "id"}
 _GENDERS: dict[str, Literal["male", "female", "neutral"]] = {
@@ -61,6 +63,8 @@ class Catalogue:
             identifier, gender, name, *rest = line.split("\t")
             ranks, raw = [int(rank) for rank in rest[::2]], [tag.lower() for tag in rest[1::2]]
             file = identifier.rpartition("/")[2].lower()
+            if file in _MUTE:
+                continue
             # A voice is called after its language; the second of one language after its file.
             key = file if raw[0] in self._names else raw[0]
             tags = tuple(_TAGS.get(tag) or _bcp47(tag) for tag in raw)
@@ -86,10 +90,9 @@ class Catalogue:
         base, plus, variant = name.partition("+")
         entry = self._names.get(base.lower())
         if entry is None:
-            near = difflib.get_close_matches(base.lower(), self._names, 3, 0.5)
-            near += [key for key in self._names if key.startswith(base.lower()[:2])][
-                : 3 - len(near)
-            ]
+            near = difflib.get_close_matches(base.lower()[:40], self._names, 3, 0.5)
+            near += [key for key in self._names if base and key.startswith(base.lower()[:2])]
+            near = list(dict.fromkeys(near))[:3]
             raise UnknownVoiceError(
                 f"espeak has no voice {name[:80]!r}.",
                 hint=f"Near it: {', '.join(near)}." if near else "voices() lists all, such as ko.",
@@ -99,7 +102,10 @@ class Catalogue:
             return entry
         kept = self.variants.get(variant.lower())
         if kept is None:
-            near = difflib.get_close_matches(variant.lower(), self.variants, 3, 0.3) or ["f3", "m1"]
+            near = difflib.get_close_matches(variant.lower()[:40], self.variants, 3, 0.3) or [
+                "f3",
+                "m1",
+            ]
             raise UnknownVoiceError(
                 f"espeak has no variant {variant[:80]!r} for the voice {base!r}.",
                 hint=f"Try {', '.join(f'{entry[0]}+{self.variants[one]}' for one in near)}.",
@@ -119,7 +125,7 @@ class Catalogue:
                 left = "es-419"
                 continue
             left = left.rpartition("-")[0]
-        near = difflib.get_close_matches(normal(tag), self._languages, 3, 0.5)
+        near = difflib.get_close_matches(normal(tag)[:40], self._languages, 3, 0.5)
         raise UnknownLanguageError(
             f"espeak does not speak {tag[:80]!r}.",
             hint=f"Near it: {', '.join(near)}."
@@ -164,5 +170,5 @@ def _bcp47(tag: str) -> str:
 @functools.cache
 def catalogue() -> Catalogue:
     """Asked of the library once in the life of this process (1.5 ms)."""
-    folder = os.path.join(espeak_process.paths()[1], "voices", "!v")
-    return Catalogue(espeak_process.voices(), os.listdir(folder))
+    folder = os.path.join(process.paths()[1], "voices", "!v")
+    return Catalogue(process.voices(), os.listdir(folder))

@@ -1,6 +1,6 @@
 """The processes in which eSpeak NG lives: started, shared, stopped and replaced here.
 
-Knows nothing of voices, words or requests; it carries the frames of ``espeak_worker.py``.
+Knows nothing of voices, words or requests; it carries the frames of ``worker.py``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _HEADER = struct.Struct("<cI")
 
 
 class Worker:
-    """One process of espeak_worker.py."""
+    """One process of worker.py."""
 
     def __init__(self) -> None:
         library, data = paths()
-        script = os.path.join(os.path.dirname(__file__), "espeak_worker.py")
+        script = os.path.join(os.path.dirname(__file__), "worker.py")
         try:
             self.process = subprocess.Popen(
                 # Isolated, without site: 25 ms to the first answer instead of 60.

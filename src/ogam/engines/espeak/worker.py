@@ -105,7 +105,9 @@ class _Espeak:
         self._lib.espeak_SetSynthCallback(self._on_sound)
         # Without it <audio src="..."> would have the library read any file of this machine.
         self._lib.espeak_SetUriCallback(self._on_file)
-        self._libc.srand(1)  # the library draws its noise from the C library's generator
+        # Noise comes from two generators: the C library's, and one seeded with the time.
+        self._libc.srand(1)
+        self._lib.espeak_ng_SetRandSeed(ctypes.c_long(1))
 
     def reload(self) -> None:
         """Forget all that was said."""

@@ -37,8 +37,7 @@ def dominant(image: Image, most: int) -> tuple[Color, ...]:
 
     pixels = image.pixels("RGBA") if image.has_alpha else image.pixels("RGB")
     # Samples, not a scaled copy: scaling mixes colours that are not in the picture.
-    rows = np.linspace(0, pixels.shape[0] - 1, min(_SIDE, pixels.shape[0])).round().astype(int)
-    columns = np.linspace(0, pixels.shape[1] - 1, min(_SIDE, pixels.shape[1])).round().astype(int)
+    rows, columns = _spread(pixels.shape[0]), _spread(pixels.shape[1])
     flat = pixels[np.ix_(rows, columns)].reshape(-1, pixels.shape[2])
     if flat.shape[1] == 4:
         flat = flat[flat[:, 3] >= 128, :3]
@@ -70,18 +69,24 @@ def dominant(image: Image, most: int) -> tuple[Color, ...]:
     return tuple(colors[:most])
 
 
+def _spread(length: int) -> NDArray[np.int64]:
+    """At most ``_SIDE`` places, evenly over ``length``."""
+    import numpy as np
+
+    count = min(_SIDE, length)
+    return (np.arange(count, dtype=np.int64) * 2 + 1) * length // (2 * count)
+
+
 def _clusters(lab: NDArray[np.float32]) -> NDArray[np.int64]:
     """A label for each colour. The start is the fullest cells of a grid, so nothing is random."""
     import cv2
     import numpy as np
 
     # Cells of 20 units: 5 of lightness, some ten of each colour axis.
-    cells, first, counts = np.unique(
-        np.floor(lab / 20).astype(np.int64), axis=0, return_inverse=True, return_counts=True
-    )[0:3]
+    grid = np.floor(lab / 20).astype(np.int64)
+    _, cell_of, counts = np.unique(grid, axis=0, return_inverse=True, return_counts=True)
     fullest = np.argsort(-counts, kind="stable")[:CLUSTERS]
-    centres = np.stack([lab[first.ravel() == cell].mean(axis=0) for cell in fullest])
-    del cells
+    centres = np.stack([lab[cell_of.ravel() == cell].mean(axis=0) for cell in fullest])
     start = _nearest(lab, centres)
     if len(centres) > 1:
         until = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)

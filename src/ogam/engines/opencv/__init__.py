@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.vision import Feature, SeeRequest, SeeResult
-from ogam.engines import _opencv_barcodes, _opencv_colors, _opencv_crops, _opencv_faces
-from ogam.engines._opencv_detectors import Detectors, Pool
+from ogam.engines.opencv import barcodes, colors, crops, faces
+from ogam.engines.opencv.detectors import Detectors, Pool
 from ogam.errors import UnknownModelError, UnsupportedOptionError
 from ogam.extras import needs
 
@@ -70,10 +70,10 @@ class OpenCvEngine:
             with self._pool.lent() as detectors:
                 found = self._detect(detectors, grey, request, wanted)
         if "barcodes" in wanted:
-            found["barcodes"] = _opencv_barcodes.read(grey, max(request.max_results, 0))
+            found["barcodes"] = barcodes.read(grey, max(request.max_results, 0))
         checkpoint()
         if "image_properties" in wanted:
-            found["colors"] = _opencv_colors.dominant(request.image, max(request.max_results, 0))
+            found["colors"] = colors.dominant(request.image, max(request.max_results, 0))
         return SeeResult(
             engine=self._ref.engine,
             model=self._ref.name,
@@ -94,13 +94,13 @@ class OpenCvEngine:
         most = max(request.max_results, 0)
         found: dict[str, Any] = {}
         if "faces" in wanted or "crop_hints" in wanted:
-            faces = _opencv_faces.find(detectors, grey)
+            seen = faces.find(detectors, grey)
             if "faces" in wanted:
-                found["faces"] = _opencv_faces.describe(detectors, grey, faces, most)
+                found["faces"] = faces.describe(detectors, grey, seen, most)
             if "crop_hints" in wanted:
-                boxes = [face.box for face in faces]
+                boxes = [face.box for face in seen]
                 ratios = request.aspect_ratios
-                found["crop_hints"] = _opencv_crops.hints(grey, boxes, ratios, most)
+                found["crop_hints"] = crops.hints(grey, boxes, ratios, most)
         if "objects" in wanted:
-            found["objects"] = _opencv_faces.objects(detectors, grey, most)
+            found["objects"] = faces.objects(detectors, grey, most)
         return found

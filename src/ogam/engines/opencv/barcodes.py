@@ -1,18 +1,19 @@
 """Bar codes and QR codes: zxing-cpp reads, OpenCV finds the ones that are hard to read.
 
-Knows no engine. OpenCV alone reads only QR, EAN and UPC, and 12 to 15 of 23 spoilt pictures
-of one QR code where zxing-cpp reads 17; but it finds the place of slanted and badly lit
-codes, which then are straightened and read again (benchmarks/vision.py).
+Knows no engine. OpenCV alone reads only QR, EAN and UPC, and 15 of 22 spoilt pictures of one
+QR code where zxing-cpp reads 17; but it finds the place of slanted and badly lit codes, which
+then are straightened and read again: 20 (benchmarks/vision.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ogam.capabilities.base import checkpoint
 from ogam.capabilities.vision import Barcode, Polygon
-from ogam.engines._opencv_boxes import fit, inside
+from ogam.engines.opencv.boxes import fit, inside
 from ogam.extras import needs
 
 if TYPE_CHECKING:
@@ -68,7 +69,16 @@ _FINDER_LONGEST = 1000
 # A straightened code has at least four pixels to a module of all but the largest QR codes.
 _PATCH = 640
 # An upscaled whole picture stays below this side: a look costs 30 ms a megapixel.
-_UPSCALED = 2000
+_UPSCALED = 1200
+
+
+# Formats without a check digit are believed at the first look only: a slanted Code 128
+# reads as a short ITF once it is straightened the wrong way.
+_UNCHECKED = frozenset({"ITF", "CODABAR"})
+_MATRIX = frozenset({"AZTEC", "DATA_MATRIX", "MAXICODE", "MICRO_QR_CODE", "QR_CODE", "RM_QR_CODE"})
+# Bars that are lower than this share of their length were read along one line only. An EAN
+# code is 0.73 as high as it is long (22.85 mm by 31.35 mm, GS1 General Specifications).
+_THIN, _EAN_HEIGHT = 0.1, 0.75
 
 
 class _Code(NamedTuple):
@@ -76,21 +86,23 @@ class _Code(NamedTuple):
     text: str
     corners: Corners
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        return _middle(self.corners)
+
 
 def read(grey: Grey, most: int) -> tuple[Barcode, ...]:
     """The codes in a picture of shape (height, width), top to bottom, at most ``most``."""
     height, width = grey.shape
     small, factor = fit(grey, _LONGEST)
-    codes = [_back(code, factor) for code in _look(small)]
-    for found in _look_at_regions(grey, codes):
-        _add(codes, found)
+    codes: list[_Code] = []
+    for code in _look(small):
+        _add(codes, _back(code, factor))
+    _look_at_regions(grey, codes)
     if not codes:
-        # Only then: four more looks at every picture would cost more than they find.
-        for found in _look_harder(grey):
-            _add(codes, found)
-            if codes:
-                break
-    codes.sort(key=lambda code: (float(code.corners[:, 1].min()), float(code.corners[:, 0].min())))
+        # Only then: more looks at every picture would cost more than they find.
+        _look_harder(grey, codes)
+    codes.sort(key=lambda code: (code.corners[:, 1].min(), code.corners[:, 0].min()))
     return tuple(
         Barcode(
             format=code.format,
@@ -119,26 +131,59 @@ def _look(grey: Grey, *, one_level: bool = False) -> list[_Code]:
         # What has no name here (film edges, price add-ons) is no code of its own.
         if name is None:
             continue
+        text = _text(found)
+        if name == "EAN_13" and text.startswith("0"):
+            # The same bars: UPC-A is EAN-13 with a leading zero, and ZXing says UPC-A.
+            name, text = "UPC_A", text[1:]
         at = found.position
         corners = [at.top_left, at.top_right, at.bottom_right, at.bottom_left]
-        codes.append(
-            _Code(name, _text(found), np.array([(p.x, p.y) for p in corners], dtype=np.float32))
-        )
+        codes.append(_Code(name, text, np.array([(p.x, p.y) for p in corners], dtype=np.float32)))
     return codes
 
 
 def _text(found: zxingcpp.Barcode) -> str:
-    """The payload; bytes that are no text in any charset appear as Latin-1, one by one."""
+    """The payload as printed; bytes that are no text in any charset one by one as Latin-1."""
+    from zxingcpp import ContentType
+
+    extra = found.extra
+    if isinstance(extra, dict) and "UPCE" in extra:
+        # zxing-cpp gives the number that the eight digits stand for.
+        return str(cast("dict[str, object]", extra)["UPCE"])
+    bare = (ContentType.Binary, ContentType.UnknownECI)
     try:
-        text = found.text
-        text.encode()
+        # Marked as binary, or in a charset nobody knows: most such codes are UTF-8 all the same.
+        return found.bytes.decode() if found.content_type in bare else found.text
     except UnicodeError:
         return found.bytes.decode("latin-1")
-    return text
 
 
-def _look_at_regions(grey: Grey, codes: Sequence[_Code]) -> Iterator[_Code]:
-    """Straighten each place where OpenCV sees an unread code, and read it there."""
+def _look_at_regions(grey: Grey, codes: list[_Code]) -> None:
+    """Straighten each place where OpenCV sees an unread code, read it there and add it."""
+    import cv2
+
+    for place in _places(grey):
+        here = [
+            number
+            for number, code in enumerate(codes)
+            if cv2.pointPolygonTest(place, code.middle, False) >= 0
+            or cv2.pointPolygonTest(code.corners, _middle(place), False) >= 0
+        ]
+        for number in here:
+            codes[number] = _thick(codes[number], place)
+        if here:
+            continue
+        patch, home = _straight(grey, place)
+        for view in _views(patch):
+            found = [c for c in _look(view, one_level=view is not patch) if _checked(c)]
+            for code in found:
+                corners = cast("Corners", cv2.perspectiveTransform(code.corners[None], home)[0])
+                _add(codes, _thick(code._replace(corners=corners), place))
+            if found:
+                break
+
+
+def _places(grey: Grey) -> list[Corners]:
+    """Where OpenCV sees QR codes and bars: four corners each, in pixels of ``grey``."""
     with needs("local"):
         import cv2
         import numpy as np
@@ -151,23 +196,27 @@ def _look_at_regions(grey: Grey, codes: Sequence[_Code]) -> Iterator[_Code]:
             seen, corners = finder.detectMulti(small)
         except cv2.error:  # some degenerate pictures trip the finders' own assertions
             continue
-        if seen and corners is not None:
-            places += [np.float32(place) * np.float32(factor) for place in corners[:16]]
-    for place in places:
-        middle = place.mean(axis=0)
-        if any(
-            cv2.pointPolygonTest(code.corners, (float(middle[0]), float(middle[1])), False) >= 0
-            for code in codes
-        ):
-            continue
-        patch, home = _straight(grey, place)
-        for view in _views(patch):
-            found = _look(view, one_level=view is not patch)
-            if found:
-                for code in found:
-                    corners = cv2.perspectiveTransform(code.corners[None], home)[0]
-                    yield code._replace(corners=corners)
-                break
+        if seen:
+            found = np.asarray(corners, dtype=np.float32).reshape(-1, 4, 2)[:16]
+            places += [place * np.float32(factor) for place in found]
+    return places
+
+
+def _thick(code: _Code, place: Corners) -> _Code:
+    """A code read along one line gets the bars' whole height, as OpenCV sees it."""
+    import numpy as np
+
+    if code.format in _MATRIX:
+        return code
+    long = float(np.linalg.norm(code.corners[1] - code.corners[0]))
+    high = float(np.linalg.norm(code.corners[3] - code.corners[0]))
+    if high > _THIN * long:
+        return code
+    # Of the four ways round, the one whose corners are nearest to the code's own.
+    ways = [np.roll(way, turn, axis=0) for way in (place, place[::-1]) for turn in range(4)]
+    return code._replace(
+        corners=min(ways, key=lambda way: float(np.linalg.norm(way - code.corners, axis=1).sum()))
+    )
 
 
 def _straight(grey: Grey, place: Corners) -> tuple[Grey, Grey]:
@@ -181,7 +230,8 @@ def _straight(grey: Grey, place: Corners) -> tuple[Grey, Grey]:
     width, height = max(int(wide * scale), 8), max(int(high * scale), 8)
     # The quiet zone, and what the finder cut off: bars are found short of their ends.
     edge = _PATCH // 5
-    goal = np.float32([[0, 0], [width, 0], [width, height], [0, height]]) + np.float32(edge)
+    ends = [[0, 0], [width, 0], [width, height], [0, height]]
+    goal = np.array(ends, dtype=np.float32) + np.float32(edge)
     to_patch = cv2.getPerspectiveTransform(place, goal)
     size = (width + 2 * edge, height + 2 * edge)
     patch = cv2.warpPerspective(
@@ -207,38 +257,56 @@ def _evenly_lit(grey: Grey) -> Grey:
     import cv2
     import numpy as np
 
-    reach = max(min(grey.shape) // 8, 3) | 1
-    light = cv2.GaussianBlur(cv2.dilate(grey, np.ones((reach, reach), np.uint8)), (0, 0), reach / 2)
-    return cv2.divide(grey, light, scale=255)  # pyright: ignore[reportReturnType]
+    # Light changes slowly, so a thumbnail knows it: the same at full size takes ten times as long.
+    height, width = grey.shape
+    small, _ = fit(grey, 64)
+    light = cv2.GaussianBlur(cv2.dilate(small, np.ones((7, 7), np.uint8)), (0, 0), 3)
+    return cast("Grey", cv2.divide(grey, cv2.resize(light, (width, height)), scale=255))
 
 
-def _look_harder(grey: Grey) -> Iterator[_Code]:
-    """The whole picture again: larger, then in the other views."""
+def _look_harder(grey: Grey, codes: list[_Code]) -> None:
+    """The whole picture again, until something is found: larger, then in the other views."""
     import cv2
 
     small, factor = fit(grey, _UPSCALED)
     if max(small.shape) * 3 <= _UPSCALED * 2:
         ratio = min(3.0, _UPSCALED / max(small.shape))
-        large = cv2.resize(small, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_CUBIC)
-        for code in _look(large):  # pyright: ignore[reportArgumentType]
-            yield _back(code, factor / ratio)
-    for number, view in enumerate(_views(small)):
-        for code in _look(view, one_level=number < 3):
-            yield _back(code, factor)
+        size = (round(small.shape[1] * ratio), round(small.shape[0] * ratio))
+        large = cast("Grey", cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
+        for code in filter(_checked, _look(large)):
+            _add(codes, _back(code, factor / ratio))
+    for view in _views(small):
+        if codes:
+            return
+        for code in filter(_checked, _look(view, one_level=True)):
+            _add(codes, _back(code, factor))
+
+
+def _checked(code: _Code) -> bool:
+    return code.format not in _UNCHECKED
 
 
 def _back(code: _Code, factor: float) -> _Code:
     return code._replace(corners=code.corners * factor)
 
 
+def _middle(corners: Corners) -> tuple[float, float]:
+    x, y = corners.mean(axis=0)
+    return float(x), float(y)
+
+
 def _add(codes: list[_Code], found: _Code) -> None:
-    """Add what is new: the same text at the same place is the same code."""
-    middle = found.corners.mean(axis=0)
+    """Add what is new: the same text at the same place is the same code.
+
+    Two lines across the same bars may be read as two codes; they lie less than the bars'
+    height apart.
+    """
+    reach = 0.5 if found.format in _MATRIX else _EAN_HEIGHT
     for code in codes:
-        reach = float((code.corners.max(axis=0) - code.corners.min(axis=0)).max()) / 2 + 2
-        near = float(abs(code.corners.mean(axis=0) - middle).max()) <= reach
-        if near and (code.format, code.text) == (found.format, found.text):
-            return
+        if (code.format, code.text) == (found.format, found.text):
+            size = float((code.corners.max(axis=0) - code.corners.min(axis=0)).max())
+            if math.dist(code.middle, found.middle) <= reach * size + 2:
+                return
     codes.append(found)
 
 

