@@ -22,7 +22,7 @@ from ogam.capabilities.speech_recognition import TranscribeRequest
 from ogam.engines.pocketsphinx import PocketSphinxEngine
 from ogam.media import Audio
 
-SAMPLES = Path(__file__).parent.parent / "tests" / "samples" / "speech"
+SAMPLES = Path(__file__).parent.parent / "samples" / "speech"
 
 
 def words(text: str) -> list[str]:

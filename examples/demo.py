@@ -53,12 +53,12 @@ def see() -> None:
     """A portrait's face and colours, and a receipt's text and QR code."""
     portrait = ogam.Image(SAMPLES / "photos" / "astronaut.jpg")
     seen = ogam.see(portrait, features=["faces", "objects", "image_properties"])
-    portrait.draw(seen.boxes()).save(OUT / "seen.png")
+    seen.draw().save(OUT / "seen.png")
     found = f"{len(seen.faces)} face, mostly {', '.join(c.hex for c in seen.colors[:3])}"
     row("see", "astronaut.jpg", found, seen)
     receipt = ogam.Image(SAMPLES / "ocr" / "receipt.png")
     read = ogam.see(receipt, features=["document_text", "barcodes"])
-    receipt.draw(read.boxes()).save(OUT / "receipt.png")
+    read.draw().save(OUT / "receipt.png")
     files.write(OUT / "receipt.txt", (read.text + "\n").encode())
     row("see", "receipt.png", " / ".join(read.text.splitlines()), read)
     row("see", "receipt.png", read.barcodes[0].text if read.barcodes else "no code", read)

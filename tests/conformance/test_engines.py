@@ -227,6 +227,7 @@ class TestSee:
             check(result, SeeResult, model)
             assert result.features == (feature,) and result.units.image_features == 1
             assert result.image == photo
+            assert result.draw().size == photo.size
             for _, _, polygon in result.boxes():
                 left, top, right, bottom = polygon.bounds
                 assert -1 <= left <= right <= 161 and -1 <= top <= bottom <= 121
@@ -281,7 +282,9 @@ class TestEmbed:
         assert np.allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-5)
         for text, row in zip(texts, matrix, strict=True):
             alone = np.asarray(engines.get(model).embed(EmbedRequest(texts=(text,))).vectors)
-            assert np.allclose(alone[0], row, atol=1e-4)
+            # A product's rounding depends on the batch's shape, in the fourth digit of the 8-bit
+            # graph; its direction does not.
+            assert float(alone[0] @ row) > 0.9999
 
     def test_fewer_dimensions_are_normalised_again(self, engines: Any, model: str) -> None:
         result = engines.get(model).embed(EmbedRequest(texts=("a", "b"), dimensions=8))

@@ -22,8 +22,8 @@ from ogam.capabilities.speech_recognition import (
     TranscribeRequest,
     TranscribeResult,
 )
-from ogam.engines._pocketsphinx_cut import cut
 from ogam.engines.pocketsphinx import PocketSphinxEngine
+from ogam.engines.pocketsphinx.cut import cut
 from ogam.errors import (
     EngineError,
     InvalidMediaError,
@@ -36,7 +36,7 @@ from ogam.media import Audio
 pytest.importorskip("pocketsphinx")
 np = pytest.importorskip("numpy")
 
-SPEECH = Path(__file__).parent.parent / "samples" / "speech"
+SPEECH = Path(__file__).parents[2] / "samples" / "speech"
 CARDS = "#JSGF V1.0; grammar cards; public <card> = <rank> of <suit>; "
 CARDS += "<rank> = Ace | king | queen | ten; <suit> = clubs | hearts | spades;"
 
@@ -82,7 +82,7 @@ def test_the_samples_are_heard_near_their_texts(engine: PocketSphinxEngine) -> N
         for row in csv.DictReader(file, delimiter="\t"):
             errors += wrong(words(row["text"]), words(hear(engine, row["file"]).text))
             total += len(words(row["text"]))
-    # 18 of 92 when this was written.
+    # 17 of 92 when this was written.
     assert errors / total < 0.25
 
 

@@ -147,6 +147,19 @@ def test_a_lone_one_is_no_dash(engine: RapidOcrEngine) -> None:
     assert read(engine, picture).text == "Delivery 1\nBrushes 4\nLadder 1"
 
 
+def test_a_picture_of_ones_is_not_taken_for_a_turned_page(engine: RapidOcrEngine) -> None:
+    picture = PILImage.new("RGB", (200, 300), "white")
+    for row in range(3):
+        ImageDraw.Draw(picture).text((80, 30 + 80 * row), "1", "black", font("DejaVuSans", 48))
+    assert read(engine, picture).text == "1\n1\n1"
+
+
+def test_an_endless_strip_is_read_in_bounded_memory(engine: RapidOcrEngine) -> None:
+    picture = PILImage.new("RGB", (20_000, 8), "white")
+    ImageDraw.Draw(picture).rectangle((10, 3, 19_990, 5), "black")
+    assert read(engine, picture).text == ""
+
+
 def test_text_that_fills_the_picture_to_its_edges_is_read(engine: RapidOcrEngine) -> None:
     face = font("DejaVuSans", 30)
     left, top, right, bottom = face.getbbox("Edge to edge")

@@ -253,13 +253,18 @@ class SeeResult(Result, frozen=True, kw_only=True):
             *(("crop", "crop", hint.polygon) for hint in self.crop_hints),
         )
 
+    def draw(self) -> Image:
+        """The picture as PNG, with a box around everything that was found."""
+        return self.image.draw(self._corners())
+
+    def _corners(self) -> list[tuple[str, str, list[tuple[float, float]]]]:
+        return [
+            (kind, caption, [(point.x, point.y) for point in polygon.points])
+            for kind, caption, polygon in self.boxes()
+        ]
+
     def _repr_html_(self) -> str:
-        return self.image.html_with_boxes(
-            [
-                (kind, caption, [(point.x, point.y) for point in polygon.points])
-                for kind, caption, polygon in self.boxes()
-            ]
-        )
+        return self.image.html_with_boxes(self._corners())
 
 
 class Seer(Protocol):

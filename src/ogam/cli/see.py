@@ -92,15 +92,10 @@ def see(
 
 
 def _draw(result: SeeResult, place: str) -> None:
-    boxes = [
-        (kind, caption, [(point.x, point.y) for point in polygon.points])
-        for kind, caption, polygon in result.boxes()
-    ]
-    drawn = result.image.draw(boxes)
     if place == "-":
-        output.write(drawn.data)
+        output.write(result.draw().data)
     else:
-        drawn.save(place)
+        result.draw().save(place)
 
 
 def _text(result: SeeResult, between: str) -> str:

@@ -1,7 +1,7 @@
 """PocketSphinx: American English out of speech, streaming, with grammars and keywords.
 
-Knows nothing of the decoder's process (:mod:`._pocketsphinx_pool`) nor of where to cut a
-recording (:mod:`._pocketsphinx_cut`). What was tried for accuracy, with the figures, is in
+Knows nothing of the decoder's process (:mod:`.pool`) nor of where to cut a
+recording (:mod:`.cut`). What was tried for accuracy, with the figures, is in
 ``docs/cards/pocketsphinx.md``.
 """
 
@@ -23,9 +23,9 @@ from ogam.capabilities.speech_recognition import (
     TranscribeResult,
     Word,
 )
-from ogam.engines._pocketsphinx_cut import BYTES_PER_SECOND, RATE, Piece, cut
-from ogam.engines._pocketsphinx_pool import Pool, Worker
-from ogam.engines._pocketsphinx_worker import Decode, Listen, Setup
+from ogam.engines.pocketsphinx.cut import BYTES_PER_SECOND, RATE, Piece, cut
+from ogam.engines.pocketsphinx.pool import Pool, Worker
+from ogam.engines.pocketsphinx.worker import Decode, Listen, Setup
 from ogam.errors import InvalidRequestError, UnknownLanguageError, UnsupportedOptionError
 
 _LANGUAGE = "en-US"

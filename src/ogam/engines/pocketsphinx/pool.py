@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 from ogam.capabilities.base import checkpoint
-from ogam.engines import _pocketsphinx_worker as wire
+from ogam.engines.pocketsphinx import worker as wire
 from ogam.errors import EngineError, InvalidRequestError, UnsupportedOptionError
 from ogam.extras import needs
 
@@ -32,7 +32,7 @@ class Worker:
             import pocketsphinx  # noqa: F401 # pyright: ignore[reportUnusedImport]
         try:
             self._process = subprocess.Popen(
-                # -P: the script's own folder holds a module called pocketsphinx.
+                # -P: what stands beside the script is not for it to import.
                 [sys.executable, "-P", wire.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -207,6 +207,6 @@ def _refusal(setup: wire.Setup, refused: wire.Refused) -> Exception:
     words = ", ".join(repr(word) for word in refused.unknown[:5])
     return kind(
         f"PocketSphinx's dictionary has no pronunciation of {words}.",
-        hint=f"Use other words in {param}; its dictionary holds 134,000 English words.",
+        hint=f"Use other words in {param}; its dictionary holds 126,000 English words.",
         param=param,
     )
