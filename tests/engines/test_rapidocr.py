@@ -20,7 +20,7 @@ from ogam.engines.rapidocr import RapidOcrEngine
 from ogam.errors import EngineError, InvalidMediaError, UnknownModelError
 from ogam.media import Image
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "ocr"
+SAMPLES = Path(__file__).parents[2] / "samples" / "ocr"
 REF = ModelRef(name="rapidocr", engine="rapidocr")
 LINES = ("Invoice 2024-0317", "Steel bolts, M8 x 40", "Total due: 256.03 EUR")
 

@@ -123,8 +123,11 @@ class Image:
             # Pillow's own font has Latin letters only; a word's box needs no caption.
             if kind != "word" and caption.isascii():
                 x, y = corners[0]
-                box = pen.textbbox((x, y), caption, font=font, anchor="lb")
-                pen.rectangle(box, fill=color)
+                _, top, right, _ = pen.textbbox((x, y), caption, font=font, anchor="lb")
+                # The whole caption inside the picture, where there is room for it.
+                x = max(0.0, x - max(0.0, right - picture.width))
+                y = y - min(0.0, top)
+                pen.rectangle(pen.textbbox((x, y), caption, font=font, anchor="lb"), fill=color)
                 pen.text((x, y), caption, fill="white", font=font, anchor="lb")
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")

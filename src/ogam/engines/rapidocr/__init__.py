@@ -1,15 +1,16 @@
 """Text in pictures: PP-OCR's detector, classifier and recogniser, as RapidOCR ships them.
 
 The three models lie in the rapidocr wheel; nothing is downloaded. Knows how to turn a
-picture into lines; the page is made of them in ``_ocr_layout``.
+picture into lines; the page is made of them in :mod:`.layout`.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.vision import Feature, SeeRequest, SeeResult
-from ogam.engines._ocr_layout import Char, Line, Turn, document
+from ogam.engines.rapidocr.layout import Char, Line, Turn, document
 from ogam.errors import EngineError, UnknownModelError
 from ogam.extras import needs
 from ogam.media import Image
@@ -40,10 +41,11 @@ _BUNDLED = {
 _THREADS = 4
 # Pages at once. One of 2000 x 1400 pixels took the process to a peak of 808 MB.
 _AT_ONCE = 2
-# Small pictures are made larger until their short side has 736 (RapidOCR's own value), but
-# not past a long side of 1280 or threefold: RapidOCR has no such bound and finds nothing in
-# a picture of one tight line.
-_SHORT_SIDE, _LONG_SIDE, _MOST_ZOOM = 736, 1280, 3.0
+# RapidOCR makes small pictures larger until their short side has 736. So do we where the long
+# side then stays within 2400, which keeps every character that RapidOCR finds; past that it
+# finds nothing in a picture of one tight line, and takes 1.5 s for 600 x 160 pixels. There
+# the long side stays within 1280, and the zoom within three.
+_SHORT_SIDE, _OWN_SIDE, _LONG_SIDE, _MOST_ZOOM = 736, 2400, 1280, 3.0
 # Large ones are detected at this long side; the recogniser still gets the full resolution.
 _LARGEST_SIDE = 2000
 # Heights of text in the detector's pixels: too large, good to read, the least it finds.
@@ -109,7 +111,7 @@ class RapidOcrEngine:
             except Exception as error:
                 raise EngineError(
                     f"The OCR models failed on this picture: {type(error).__name__}.",
-                    hint="Are they intact? Run: pip install --force-reinstall 'rapidocr>=3.10,<4'",
+                    hint="Are they intact? Run: pip install --force-reinstall 'rapidocr>=3.10,<3.11'",
                 ) from error
         found = document(lines, turn, request.languages)
         return SeeResult(
@@ -153,7 +155,7 @@ class _Reader:
         if missing:
             raise EngineError(
                 f"The OCR model {os.path.basename(missing[0])} is missing.",
-                hint="Run: pip install --force-reinstall 'rapidocr>=3.10,<4'",
+                hint="Run: pip install --force-reinstall 'rapidocr>=3.10,<3.11'",
             )
         # The parts one by one, not RapidOCR as a whole: so the page's turn is known before its
         # lines are read, and every character's column and probability after.
@@ -161,6 +163,10 @@ class _Reader:
             try:
                 parts = RapidOCR(params=params)
                 self._detector = parts._load_det_model()  # pyright: ignore[reportPrivateUsage]
+                # The same network, at the scale that RapidOCR would choose.
+                self._own_detector = copy.copy(self._detector)
+                self._own_detector.limit_type = "min"
+                self._own_detector.limit_side_len = _SHORT_SIDE
                 self._classifier = parts._load_cls_model()  # pyright: ignore[reportPrivateUsage]
                 self._recognizer = parts._load_rec_model()  # pyright: ignore[reportPrivateUsage]
             except Exception as error:
@@ -194,6 +200,12 @@ class _Reader:
     def _detect(self, page: Pixels) -> list[Quad]:
         """Corners of the lines in ``page``, clockwise from the top left."""
         short, long = sorted(page.shape[:2])
+        zoom = max(1.0, _SHORT_SIDE / short)
+        if long * zoom <= min(_OWN_SIDE, _LARGEST_SIDE * zoom):
+            quads = _quads(self._own_detector(page).boxes)
+            heights = sorted(min(_sides(quad)) * zoom for quad in quads)
+            if heights and heights[len(heights) // 2] <= _LARGE_TEXT:
+                return quads
         zoom = min(max(1.0, min(_SHORT_SIDE / short, _LONG_SIDE / long)), _MOST_ZOOM)
         zoom = min(zoom, _LARGEST_SIDE / long)
         quads = self._detect_at(page, zoom)
@@ -218,12 +230,9 @@ class _Reader:
         below, right = (_MARGIN + -(side + 2 * _MARGIN) % 32 for side in page.shape[:2])
         edges = (_MARGIN, below, _MARGIN, right)
         found = self._detector(cv2.copyMakeBorder(page, *edges, cv2.BORDER_REPLICATE))
-        if found.boxes is None:
-            return []
         scale = np.array([width / page.shape[1], height / page.shape[0]], np.float32)
         limit = np.array([width, height], np.float32)
-        quads = (np.asarray(found.boxes, np.float32) - _MARGIN) * scale
-        return [quad for quad in np.clip(quads, 0, limit) if min(_sides(quad)) >= 2]
+        return _quads(found.boxes, lambda quad: np.clip((quad - _MARGIN) * scale, 0, limit))
 
     def _flips(self, strips: list[Pixels]) -> list[float]:
         """For each strip the probability that it stands on its head."""
@@ -312,6 +321,14 @@ def _decode(probabilities: NDArray[np.float32], alphabet: list[str], share: floa
         for n, column in enumerate(columns)
     )
     return _Reading(chars, sum(sure) / len(sure))
+
+
+def _quads(boxes: Any, place: Callable[[Quad], Quad] = lambda quad: quad) -> list[Quad]:
+    """The detector's boxes, each put in its ``place``; what is thinner than 2 pixels is none."""
+    import numpy as np
+
+    quads = [place(np.asarray(box, np.float32)) for box in (() if boxes is None else boxes)]
+    return [quad for quad in quads if min(_sides(quad)) >= 2]
 
 
 def _sides(quad: Quad) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogam.capabilities.vision import DocumentText
-from ogam.engines._ocr_layout import Char, Line, Turn, document, languages, skew
+from ogam.engines.rapidocr.layout import Char, Line, Turn, document, languages, skew
 
 PAGE = Turn(0, 1000, 1000)
 
