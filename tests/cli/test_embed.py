@@ -111,3 +111,9 @@ def test_similar_of_several_is_a_table_of_all(ogam):
 def test_similar_needs_two_texts(ogam):
     assert ogam("similar", "a").code == 2
     assert ogam("similar").code != 0
+
+
+def test_the_path_of_a_file_stands_for_its_lines(ogam, corpus):
+    printed = ogam("embed", corpus, "three").out
+    texts = [json.loads(line)["text"] for line in printed.splitlines()]
+    assert texts == [*TEXTS, "three"]

@@ -45,7 +45,8 @@ def embed(
 ) -> None:
     """Turn texts into vectors.
 
-    Of a file and of standard input each line that is not blank is a text.
+    An argument that is the path of a file stands for the file. Of a file and of standard
+    input each line that is not blank is a text.
     Without -o, a line of JSON for each text is printed: text and vector.
     """
     for path in (out, plot):
@@ -58,7 +59,7 @@ def embed(
         from ogam.cli import plotting
 
         plotting.check(plot)
-    every = lines(texts, files, "ogam embed")
+    every = lines(texts, files, "ogam embed", paths=True)
     with Ogam() as ogam:
         result = ogam.embed(every, model=model, dimensions=dimensions)
     if plot is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, BinaryIO
 
@@ -54,18 +55,29 @@ def whole(arguments: list[str] | None, files: bool, command: str) -> str:
     return ("\n" if files else " ").join(_parts(arguments, files, command))
 
 
-def lines(arguments: list[str] | None, files: bool, command: str) -> list[str]:
-    """Texts: each argument is one; of a file and of standard input each line that is not blank."""
-    return [line for line in all_lines(arguments, files, command) if line.strip()]
+def lines(
+    arguments: list[str] | None, files: bool, command: str, *, paths: bool = False
+) -> list[str]:
+    """Texts: each argument is one; of a file and of standard input each line that is not blank.
+
+    With ``paths``, an argument that is the path of a file stands for the file.
+    """
+    found = all_lines(arguments, files, command, paths=paths)
+    return [line for line in found if line.strip()]
 
 
-def all_lines(arguments: list[str] | None, files: bool, command: str) -> list[str]:
+def all_lines(
+    arguments: list[str] | None, files: bool, command: str, *, paths: bool = False
+) -> list[str]:
     """As ``lines``, with the blank ones."""
-    if arguments and not files and "-" not in arguments:
-        return arguments
+    if not arguments:
+        return _piped(command).splitlines()
     found: list[str] = []
-    for part in _parts(arguments, files, command):
-        found += part.splitlines()
+    for one in arguments:
+        if files or one == "-" or (paths and os.path.isfile(one)):
+            found += read_text(one).splitlines()
+        else:
+            found.append(one)
     return found
 
 
@@ -90,7 +102,11 @@ def standard_input() -> BinaryIO:
 
 def _parts(arguments: list[str] | None, files: bool, command: str) -> list[str]:
     if not arguments:
-        if sys.stdin is None or sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
-            raise WrongUseError("There is no text: give one, or pipe it in.", command)
-        return [read_text("-")]
+        return [_piped(command)]
     return [read_text(one) if files or one == "-" else one for one in arguments]
+
+
+def _piped(command: str) -> str:
+    if sys.stdin is None or sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+        raise WrongUseError("There is no text: give one, or pipe it in.", command)
+    return read_text("-")

@@ -201,7 +201,7 @@ class Audio:
         kind = _ENDINGS.get(ending)
         if kind is None:
             raise InvalidRequestError(
-                f"Sound cannot be saved as {ending or 'a file without an ending'!r}.",
+                f"Sound cannot be saved as {files.told(ending)}.",
                 hint=f"Endings: {' '.join(_ENDINGS)}.",
             )
         files.write(path, self.encode(kind, sample_rate=sample_rate).data)

@@ -55,6 +55,11 @@ def ending(path: str | os.PathLike[str]) -> str:
     return Path(path).suffix.lower()
 
 
+def told(ending: str) -> str:
+    """An ending as a message names it."""
+    return repr(ending) if ending else "a file without an ending"
+
+
 def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all."""
     with replacing(path) as temporary:

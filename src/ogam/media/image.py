@@ -139,7 +139,7 @@ class Image:
         kind = _SAVE_FORMATS.get(ending)
         if kind is None:
             raise InvalidRequestError(
-                f"A picture cannot be saved as {ending or 'a file without an ending'!r}.",
+                f"A picture cannot be saved as {files.told(ending)}.",
                 hint=f"Endings: {' '.join(_SAVE_FORMATS)}.",
             )
         if self.media_type == f"image/{kind.lower()}":

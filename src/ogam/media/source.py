@@ -48,7 +48,7 @@ def read(source: Source, what: str) -> tuple[bytes, str]:
         )
     limits.check_bytes(len(data), name)
     if not data:
-        raise InvalidMediaError(f"{name} is empty.", hint=f"Give a file with {what} in it.")
+        raise InvalidMediaError(f"{name} is empty.", hint="It has 0 bytes.")
     return data, name
 
 

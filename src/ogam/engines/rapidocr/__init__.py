@@ -37,6 +37,7 @@ _BUNDLED = {
     "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
+_REINSTALL = "Run: pip install --force-reinstall 'rapidocr>=3.10,<3.11'"
 # For one page; a page must not starve what else runs.
 _THREADS = 4
 # Pages at once. One of 2000 x 1400 pixels took the process to a peak of 808 MB.
@@ -111,7 +112,7 @@ class RapidOcrEngine:
             except Exception as error:
                 raise EngineError(
                     f"The OCR models failed on this picture: {type(error).__name__}.",
-                    hint="Are they intact? Run: pip install --force-reinstall 'rapidocr>=3.10,<3.11'",
+                    hint=f"Are they intact? {_REINSTALL}",
                 ) from error
         found = document(lines, turn, request.languages)
         return SeeResult(
@@ -155,7 +156,7 @@ class _Reader:
         if missing:
             raise EngineError(
                 f"The OCR model {os.path.basename(missing[0])} is missing.",
-                hint="Run: pip install --force-reinstall 'rapidocr>=3.10,<3.11'",
+                hint=_REINSTALL,
             )
         # The parts one by one, not RapidOCR as a whole: so the page's turn is known before its
         # lines are read, and every character's column and probability after.
