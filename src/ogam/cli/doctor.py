@@ -22,7 +22,6 @@ from ogam.client import Ogam
 from ogam.errors import OgamError
 from ogam.extras import install_line
 from ogam.media import wav
-from ogam.models import store
 
 app = new_app()
 _STYLES = {"ready": "green", "not configured": "yellow", "broken": "bold red"}
@@ -107,8 +106,6 @@ def _check(capability: Capability, model: str) -> Check:
             fix = f"name another model: [routes] {capability} in ogam.toml"
     except OgamError as error:
         reason, fix = error.message, error.hint
-        if model.startswith("starter/") and store.collection("starter") is None:
-            reason, fix = "the starter models are not installed", install_line("local")
     return Check(
         capability=capability,
         model=model,
