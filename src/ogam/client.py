@@ -8,7 +8,6 @@ cannot drift apart. Knows no engine: every call enters at the gateway.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import functools
 import queue
 import threading
@@ -458,7 +457,12 @@ class Ogam:
     def __init__(
         self, config: configuration.Config | None = None, *, timeout: float | None = None
     ) -> None:
-        self.core = AsyncOgam(config, timeout=timeout)
+        self._config, self._timeout = config, timeout
+
+    @functools.cached_property
+    def core(self) -> AsyncOgam:
+        """What does the work; made, and the settings read, when it is first needed."""
+        return AsyncOgam(self._config, timeout=self._timeout)
 
     def __enter__(self) -> Ogam:
         return self
@@ -468,7 +472,8 @@ class Ogam:
 
     def close(self) -> None:
         """End the engines and their threads and processes."""
-        self.core.close()
+        if "core" in vars(self):
+            self.core.close()
 
     generate = _blocking(AsyncOgam.generate)
     generate_stream = _blocking_stream(AsyncOgam.generate_stream)
@@ -481,7 +486,21 @@ class Ogam:
     translate = _blocking(AsyncOgam.translate)
     classify = _blocking(AsyncOgam.classify)
     embed = _blocking(AsyncOgam.embed)
-    similarity = _blocking(AsyncOgam.similarity)
+
+    # Written out, for _blocking would keep the first of its overloads only.
+    @overload
+    def similarity(  # pyright: ignore[reportOverlappingOverload] - a str is a sequence of str
+        self, left: str, right: str, *, model: str | None = None
+    ) -> float: ...
+    @overload
+    def similarity(
+        self, left: Texts, right: Texts, *, model: str | None = None
+    ) -> NDArray[np.float32]: ...
+    def similarity(
+        self, left: Texts, right: Texts, *, model: str | None = None
+    ) -> float | NDArray[np.float32]:
+        """The cosine of two texts, or a float32 matrix (len(left), len(right)) of two batches."""
+        return _loop().run(self.core.similarity(left, right, model=model))
 
 
 class _EventLoop:
@@ -503,24 +522,6 @@ class _EventLoop:
 @functools.cache
 def _loop() -> _EventLoop:
     return _EventLoop()
-
-
-@functools.cache
-def default() -> Ogam:
-    """The client behind ``ogam.speak(...)`` and the others; made on first use."""
-    client = Ogam()
-    atexit.register(client.close)
-    return client
-
-
-def module_function(method: Callable[Concatenate[Ogam, P], T]) -> Callable[P, T]:
-    """A function that calls ``method`` on the default client."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return method(default(), *args, **kwargs)
-
-    return call
 
 
 async def _within(seconds: float | None, work: Awaitable[T]) -> T:

@@ -66,7 +66,7 @@ class OpenCvEngine:
         grey = np.ascontiguousarray(request.image.pixels("L"))
         checkpoint()
         found: dict[str, Any] = {}
-        if not self.features.isdisjoint({"faces", "objects", "crop_hints"}.intersection(wanted)):
+        if {"faces", "objects", "crop_hints"}.intersection(wanted):
             with self._pool.lent() as detectors:
                 found = self._detect(detectors, grey, request, wanted)
         if "barcodes" in wanted:
