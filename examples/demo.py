@@ -7,6 +7,7 @@ transcript.txt, transcript.srt, similarity.csv, similarity.png.
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -113,4 +114,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped.")
+    except ogam.OgamError as error:
+        sys.exit(f"error: {error}")
