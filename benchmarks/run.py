@@ -1,6 +1,6 @@
 """Every benchmark, one after the other: what `make bench` runs. Names go to run some of them.
 
-python benchmarks/run.py [embedding synthesis recognition ocr vision cold_start]
+python benchmarks/run.py [embedding ocr …]
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 # The short form of each; run one by itself for its full length.
-RUNS = {
+RUNS: dict[str, list[str]] = {
     "embedding": [],
     "synthesis": [],
     "recognition": [],
     "ocr": ["--quick"],
     "vision": [],
+    "translation": ["--count", "16", "--rounds", "1"],
+    "word2vec": [],
     "cold_start": [],
 }
 

@@ -34,12 +34,16 @@ from ogam.models import store
 # The collection that the routes name by default.
 STARTER = "starter"
 BUILT_IN: dict[str, str] = {
+    "ctranslate2_generator": "ogam.engines.ctranslate2_generator:CTranslate2GeneratorEngine",
+    "ctranslate2_translator": "ogam.engines.ctranslate2_translator:CTranslate2TranslatorEngine",
     "espeak": "ogam.engines.espeak:EspeakEngine",
     "fake": "ogam.engines.fake:FakeEngine",
+    "onnx_classifier": "ogam.engines.onnx_classifier:OnnxClassifierEngine",
     "onnx_encoder": "ogam.engines.onnx_encoder:OnnxEncoderEngine",
     "opencv": "ogam.engines.opencv:OpenCvEngine",
     "pocketsphinx": "ogam.engines.pocketsphinx:PocketSphinxEngine",
     "rapidocr": "ogam.engines.rapidocr:RapidOcrEngine",
+    "word2vec": "ogam.engines.word2vec:Word2VecEngine",
 }
 
 

@@ -40,6 +40,8 @@ MODELS = {
     "rapidocr": {"see"},
     "starter/all-MiniLM-L6-v2": {"embed", "classify"},
 }
+# No model of theirs ships: tests/engines makes a tiny one for each, and holds it to the same.
+MADE_IN_TESTS = {"ctranslate2_generator", "ctranslate2_translator", "onnx_classifier", "word2vec"}
 
 
 def having(capability: str) -> list[str]:
@@ -73,7 +75,9 @@ def check(result: Result, kind: type[Result], model: str) -> None:
 
 
 def test_every_built_in_engine_is_in_this_suite() -> None:
-    assert {registry.parse(name).engine for name in MODELS} == set(registry.BUILT_IN)
+    shipped = {registry.parse(name).engine for name in MODELS}
+    assert shipped | MADE_IN_TESTS == set(registry.BUILT_IN)
+    assert not shipped & MADE_IN_TESTS
 
 
 @pytest.mark.parametrize("model", MODELS)

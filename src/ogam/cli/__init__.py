@@ -36,6 +36,7 @@ _VERBS = {
     "embed": "embed",
     "similar": "similar",
     "voices": "voices",
+    "train": "train",
     "models": "models",
     "doctor": "doctor",
 }

@@ -6,6 +6,7 @@
       loss.png         the loss curve
       checkpoints/     step-000500/  state.safetensors + state.json, the newest few
       best/            the checkpoint with the best score so far
+      snapshots/       the newest weights, where a run ends in their average
       model/           what an engine serves; there once the run has ended
 
 A checkpoint is written beside its place and renamed into it, so a run that is killed at any
@@ -132,6 +133,23 @@ class Run:
         best = self.folder / "best"
         return load_checkpoint(best) if best.exists() else None
 
+    # Weights to average
+
+    def save_snapshot(self, step: int, tensors: Mapping[str, Tensor], *, kept: int) -> None:
+        """Write the weights alone, for an average later, and keep the newest ``kept``."""
+        self._write(self.folder / "snapshots" / f"step-{step:08d}", tensors, {"step": step})
+        for old in self.snapshots()[:-kept]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def snapshots(self, *, until: int | None = None) -> list[Path]:
+        """The snapshots, oldest first; those after the step ``until`` are deleted first."""
+        found = sorted((self.folder / "snapshots").glob("step-*[0-9]"))
+        if until is not None:
+            for late in [one for one in found if int(one.name[5:]) > until]:
+                shutil.rmtree(late, ignore_errors=True)
+                found.remove(late)
+        return found
+
     def _write(self, target: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         with needs("train"):
             from safetensors.torch import save_file
@@ -191,8 +209,15 @@ class Run:
         kept: list[dict[str, Any]] = []
         for entry in entries:
             step = entry.get("step", 0)
-            while kept and kept[-1].get("step", 0) > step:
-                kept.pop()
+            # Done again: the step is past, or has told the same before.
+            again = len(kept)
+            for at in range(len(kept) - 1, -1, -1):
+                before = kept[at].get("step", 0)
+                if before < step:
+                    break
+                if before > step or kept[at].keys() == entry.keys():
+                    again = at
+            del kept[again:]
             kept.append(entry)
         return kept
 

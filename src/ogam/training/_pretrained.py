@@ -1,0 +1,139 @@
+"""Pre-trained encoders from a folder: found, checked, loaded; nothing is downloaded.
+
+Only safetensors weights are read: a pickle can run any code.
+"""
+
+# transformers leaves most of its types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ogam.errors import ConfigurationError, InvalidRequestError, OgamError
+from ogam.extras import needs
+
+
+def find(model: str | os.PathLike[str]) -> Path:
+    """The folder of an encoder: ``model`` itself, or a hub name that is in the hub's cache.
+
+    Raises InvalidRequestError where it is neither, holds no config.json, or has no weights
+    in safetensors.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        folder = _cached(os.fspath(model))
+    if not (folder / "config.json").is_file():
+        raise InvalidRequestError(
+            f"{folder} is no model: config.json is missing.",
+            hint="Give a folder with config.json, tokenizer.json and *.safetensors.",
+            param="model",
+        )
+    if not weights(folder):
+        pickles = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
+        if pickles:
+            raise InvalidRequestError(
+                f"{folder} has its weights in a pickle ({pickles[0].name}), which can run any "
+                "code and is not read.",
+                hint="Save it as safetensors first: model.save_pretrained(FOLDER).",
+                param="model",
+            )
+        raise InvalidRequestError(
+            f"{folder} holds no weights: there is no *.safetensors.",
+            hint="Give a folder with config.json, tokenizer.json and *.safetensors.",
+            param="model",
+        )
+    return folder
+
+
+def weights(folder: Path) -> list[Path]:
+    """The files of weights of a model, sorted."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def sha256(paths: Sequence[Path]) -> str:
+    """One hash over the contents of several files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def tokenizer(folder: Path, max_tokens: int) -> tuple[Any, bool]:
+    """The model's tokenizer (tokenizers.Tokenizer), cutting at ``max_tokens`` and not padding.
+
+    And whether the model is told by type ids which of two texts a token is of.
+    """
+    with needs("train"):
+        from transformers import AutoTokenizer
+    with _plainly(folder, "tokenizer"):
+        whole: Any = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
+        # A copy: transformers changes its own one's settings at every call.
+        own = type(whole.backend_tokenizer).from_str(whole.backend_tokenizer.to_str())
+        own.no_padding()
+        own.enable_truncation(max_tokens)
+        return own, "token_type_ids" in whole.model_input_names
+
+
+def classifier(folder: Path, labels: Sequence[str]) -> Any:
+    """The encoder with a head for ``labels``, fresh where the folder has none that fits."""
+    with needs("train"):
+        from transformers import AutoModelForSequenceClassification
+    with _plainly(folder, "model"):
+        return AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            problem_type="single_label_classification",
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype="float32",
+        )
+
+
+@contextlib.contextmanager
+def _plainly(folder: Path, what: str) -> Generator[None]:
+    """Keep transformers quiet, and turn whatever it raises into one line."""
+    from transformers.utils import logging as own
+
+    level, bars = own.get_verbosity(), own.is_progress_bar_enabled()
+    own.set_verbosity(logging.CRITICAL)
+    own.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except OgamError:
+        raise
+    except Exception as error:  # transformers lets errors of every kind through
+        raise ConfigurationError(
+            f"The {what} in {folder} does not load: {error}", hint="Is the folder whole?"
+        ) from error
+    finally:
+        own.set_verbosity(level)
+        if bars:
+            own.enable_progress_bar()
+
+
+def _cached(name: str) -> Path:
+    with needs("train"):
+        from huggingface_hub import snapshot_download
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except Exception:  # not a hub name, or not in the cache: several kinds of error
+        raise InvalidRequestError(
+            f"There is no folder {name!r}, and no model of that name in the hub's cache.",
+            hint="Give a folder with config.json, tokenizer.json and *.safetensors.",
+            param="model",
+        ) from None

@@ -1,0 +1,385 @@
+"""Fine-tune an encoder into a classifier of texts, and export it for ``onnx_classifier``.
+
+Any encoder that transformers has with a head for sequence classification: BERT, MiniLM,
+DistilBERT, RoBERTa, XLM-R and their like. The head is the architecture's own (BERT's is
+the pooler over the first token and a linear layer). AdamW with a linear warm-up and decay,
+clipped gradients, batches of nearly equal length. Knows nothing of how a model is served.
+"""
+
+# torch and transformers leave many of their types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ogam.errors import EngineError, InvalidRequestError
+from ogam.extras import needs
+from ogam.training import _batches, _labelled, _pretrained, _progress, _scores
+from ogam.training._labelled import Example, Source
+from ogam.training._scores import LabelScores, Scores
+from ogam.training.runs import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LabelScores", "Outcome", "Scores", "Settings", "Source", "train", "use_threads"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to train. The defaults suit fine-tuning a small encoder on some thousand examples.
+
+    ``split`` is the share of texts that go to validation where it has no file of its own;
+    ``warm_up`` the share of steps over which the learning rate climbs; ``evaluations`` how
+    often an epoch is validated; ``patience`` after how many validations without a better
+    accuracy to stop (0: never). ``class_weights`` makes rare labels count as much as
+    frequent ones. ``bf16`` computes products in bfloat16, weights stay float32: on a CPU
+    with AMX a step of 32 texts of 30 tokens took 0.34 s instead of 1.39 s.
+    ``names`` renames the data's labels. ``save_every`` counts steps.
+    """
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    warm_up: float = 0.06
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    max_tokens: int = 256
+    split: float = 0.1
+    evaluations: int = 1
+    patience: int = 0
+    bf16: bool = False
+    seed: int = 1
+    save_every: int = 500
+    names: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("epochs", 1, 1000),
+            ("batch_size", 1, 4096),
+            ("learning_rate", 1e-9, 1.0),
+            ("warm_up", 0.0, 1.0),
+            ("weight_decay", 0.0, 1.0),
+            ("clip", 1e-6, 1e6),
+            ("label_smoothing", 0.0, 0.9),
+            ("max_tokens", 4, 4096),
+            ("split", 0.001, 0.9),
+            ("evaluations", 1, 1000),
+            ("patience", 0, 1000),
+            ("seed", 0, 2**63 - 1),
+            ("save_every", 1, 10**9),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:  # NaN is not
+                raise InvalidRequestError(
+                    f"{name} must be from {low:g} to {high:g}, not {value}.", param=name
+                )
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to. ``finished`` is False where it was stopped and can be resumed.
+
+    ``scores`` are those of the exported 8-bit model on the validation examples, ``drop`` how
+    much accuracy it lost against float32. Both are None in an unfinished run.
+    """
+
+    folder: Path
+    finished: bool
+    steps: int
+    scores: Scores | None = None
+    drop: float | None = None
+
+
+def train(
+    data: Source,
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    valid: Source | None = None,
+    settings: Settings | None = None,
+    about: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Outcome:
+    """Fine-tune ``model`` (a folder) on ``data`` and leave the classifier in ``out/model``.
+
+    ``valid`` is validated on; training examples with one of its texts are left out. Without
+    it a part of ``data`` is, chosen by text. The weights with the best validation accuracy
+    are kept. ``about`` adds to model.json (``name``, ``licence``, ``source``, ``summary``).
+
+    Ctrl-C saves and returns an unfinished Outcome; ``resume`` goes on to the same losses, bit
+    for bit on the same machine with the same number of threads. Raises InvalidRequestError
+    for data, model or folder that will not do, EngineError when the loss is no number.
+    """
+    settings = settings or Settings()
+    with needs("train"):
+        import torch
+    folder = _pretrained.find(model)
+    training, validation = _examples(data, valid, settings)
+    labels = _labelled.labels(training, validation)
+    read = [data.path] if valid is None else [data.path, valid.path]
+    run = Run(
+        Path(out),
+        {
+            **msgspec.to_builtins(settings),
+            "data": [path.name for path in read],
+            "data_sha256": _pretrained.sha256(read),
+            "model_sha256": _pretrained.sha256(_pretrained.weights(folder)),
+            "labels": labels,
+            "examples": [len(training), len(validation)],
+        },
+        resume=resume,
+    )
+    torch.manual_seed(settings.seed)
+    network = _pretrained.classifier(folder, labels)
+    tokenizer, types = _pretrained.tokenizer(folder, _reach(network, settings.max_tokens))
+    reader = _Reader(tokenizer, types, network.config.pad_token_id or 0, labels)
+    weights = _labelled.balanced(training, labels) if settings.class_weights else None
+    fit = _Fit(run, network, reader, settings, weights)
+    steps, ended = fit.run(reader.tokens(training), reader.tokens(validation))
+    run.draw_loss()
+    if not ended:
+        return Outcome(folder=run.folder, finished=False, steps=steps)
+    best = run.load_best()
+    if best is not None:
+        network.load_state_dict(best[0])
+    from ogam.training import export_classifier
+
+    compared = export_classifier.export(
+        network,
+        tokenizer,
+        labels,
+        reader.tokens(validation),
+        run.folder / "model",
+        types=types,
+        pairs=data.second is not None,
+        about=about,
+    )
+    _scores.draw_confusion(compared.digits, run.folder / "confusion.png")
+    drop = compared.plain.accuracy - compared.digits.accuracy
+    run.log(step=steps, accuracy=compared.digits.accuracy, drop=drop)
+    return Outcome(folder=run.folder, finished=True, steps=steps, scores=compared.digits, drop=drop)
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads; a resumed run needs the same number for the same losses."""
+    with needs("train"):
+        import torch
+    torch.set_num_threads(count)
+
+
+class _Reader:
+    """Examples to tokens and batches."""
+
+    def __init__(self, tokenizer: Any, types: bool, padding: int, labels: Sequence[str]) -> None:
+        self.types, self.labels = types, list(labels)
+        self._tokenizer, self._padding = tokenizer, padding
+        self._index = {label: index for index, label in enumerate(labels)}
+
+    def tokens(self, examples: Sequence[Example]) -> list[_batches.Tokens]:
+        pairs = [(one.text, one.second) if one.second else one.text for one in examples]
+        found = (
+            encoding
+            for start in range(0, len(pairs), 4096)
+            for encoding in self._tokenizer.encode_batch(pairs[start : start + 4096])
+        )
+        return [
+            _batches.Tokens(encoding.ids, encoding.type_ids, self._index[one.label])
+            for one, encoding in zip(examples, found, strict=True)
+        ]
+
+    def batch(self, batch: Sequence[_batches.Tokens]) -> tuple[dict[str, Tensor], Tensor]:
+        return _batches.tensors(batch, self._padding, self.types)
+
+
+class _Fit:
+    """The loop, and all of its state that a checkpoint holds."""
+
+    def __init__(
+        self,
+        run: Run,
+        network: Any,
+        reader: _Reader,
+        settings: Settings,
+        weights: Sequence[float] | None,
+    ) -> None:
+        import torch
+
+        self._run, self._network, self._reader, self._settings = run, network, reader, settings
+        matrices = [one for one in network.parameters() if one.ndim > 1]
+        vectors = [one for one in network.parameters() if one.ndim <= 1]
+        # Biases and norms are not decayed, as in BERT's own recipe. fused: 17 ms a step instead
+        # of 100 for 22.7 million weights on two cores.
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": settings.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+            fused=True,
+        )
+        self._cost = torch.nn.CrossEntropyLoss(
+            weight=torch.tensor(weights) if weights else None,
+            label_smoothing=settings.label_smoothing,
+        )
+        self._window: list[float] = []
+        self._best, self._worse, self._ended = -1.0, 0, False
+
+    def run(
+        self, training: Sequence[_batches.Tokens], validation: Sequence[_batches.Tokens]
+    ) -> tuple[int, bool]:
+        """Train from the last checkpoint on; how many steps are done, and whether it has ended."""
+        settings, run = self._settings, self._run
+        lengths = [len(one.ids) for one in training]
+        per_epoch = math.ceil(len(training) / settings.batch_size)
+        total = per_epoch * settings.epochs
+        every = math.ceil(per_epoch / settings.evaluations)
+        step = self._restore()
+        with run.stoppable(), _progress.bar(total, step) as report:
+            while step < total and not self._ended:
+                epoch, at = divmod(step, per_epoch)
+                batches = _batches.order(lengths, settings.batch_size, settings.seed, epoch)
+                for batch in itertools.islice(batches, at, None):
+                    loss = self._step([training[index] for index in batch], step, total)
+                    step += 1
+                    self._window.append(loss)
+                    report(step, f"loss {loss:.3f}, best accuracy {max(self._best, 0):.1%}")
+                    if len(self._window) == 50 or step == total:
+                        mean = sum(self._window) / len(self._window)
+                        run.log(step=step, loss=mean, learning_rate=self._rate(step - 1, total))
+                        self._window = []
+                    if step % every == 0 or step == total:
+                        self._validate(step, validation)
+                    done = step == total or self._ended
+                    if done or run.stop_asked or step % settings.save_every == 0:
+                        self._save(step)
+                    if done or run.stop_asked:
+                        return step, done
+        return step, True
+
+    def _step(self, batch: Sequence[_batches.Tokens], step: int, total: int) -> float:
+        import torch
+
+        self._network.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate(step, total)
+        loss = self._loss(batch)[0]
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip)
+        value = loss.item()
+        if not math.isfinite(value) or not math.isfinite(norm.item()):
+            raise EngineError(
+                f"The loss of step {step + 1} is not a number; {self._run.folder} keeps the "
+                "checkpoints before it.",
+                hint="Start a new run with a lower learning rate.",
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return value
+
+    def _loss(self, batch: Sequence[_batches.Tokens]) -> tuple[Tensor, Tensor, Tensor]:
+        """The cost, the scores (batch, labels) and the right labels of a batch."""
+        import torch
+
+        inputs, right = self._reader.batch(batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._settings.bf16):
+            logits = self._network(**inputs).logits
+        logits = logits.float()
+        return self._cost(logits, right), logits, right
+
+    def _rate(self, step: int, total: int) -> float:
+        """The learning rate of a step, counted from 0: a straight climb, a straight descent."""
+        climb = max(1, round(total * self._settings.warm_up))
+        share = (step + 1) / climb if step < climb else (total - step) / max(1, total - climb + 1)
+        return self._settings.learning_rate * share
+
+    def _validate(self, step: int, validation: Sequence[_batches.Tokens]) -> None:
+        import torch
+
+        self._network.eval()
+        cost, called, right = 0.0, list[int](), list[int]()
+        with torch.inference_mode():
+            for group in _batches.by_length([len(one.ids) for one in validation], 32):
+                loss, logits, labels = self._loss([validation[index] for index in group])
+                cost += loss.item() * len(group)
+                called += logits.argmax(1).tolist()
+                right += labels.tolist()
+        found = _scores.score(self._reader.labels, right, called)
+        self._run.log(
+            step=step,
+            valid_loss=cost / len(validation),
+            valid_accuracy=found.accuracy,
+            valid_macro_f1=found.macro_f1,
+        )
+        if found.accuracy > self._best:
+            self._best, self._worse = found.accuracy, 0
+            self._run.save_best(step, self._network.state_dict(), {"accuracy": found.accuracy})
+        else:
+            self._worse += 1
+            self._ended = 0 < self._settings.patience <= self._worse
+
+    def _save(self, step: int) -> None:
+        import torch
+
+        tensors = {f"model.{name}": one for name, one in self._network.state_dict().items()}
+        for index, state in self._optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{index}.{name}": one for name, one in state.items()})
+        tensors["random"] = torch.get_rng_state()
+        state = {
+            "window": self._window,
+            "best": self._best,
+            "worse": self._worse,
+            "ended": self._ended,
+        }
+        self._run.save(step, tensors, state)
+
+    def _restore(self) -> int:
+        """Take up the newest checkpoint; the number of steps it has done."""
+        import torch
+
+        last = self._run.load_last()
+        if last is None:
+            return 0
+        tensors, state = last
+        kept: dict[int, dict[str, Tensor]] = {}
+        model: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "model":
+                model[rest] = tensor
+            elif kind == "optimizer":
+                index, _, part = rest.partition(".")
+                kept.setdefault(int(index), {})[part] = tensor
+        self._network.load_state_dict(model)
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": kept, "param_groups": groups})
+        torch.set_rng_state(tensors["random"])
+        self._window = state["window"]
+        self._best, self._worse, self._ended = state["best"], state["worse"], state["ended"]
+        return state["step"]
+
+
+def _examples(
+    data: Source, valid: Source | None, settings: Settings
+) -> tuple[list[Example], list[Example]]:
+    examples = _labelled.read(data, settings.names)
+    if valid is None:
+        return _labelled.split(examples, settings.split)
+    validation = _labelled.read(valid, settings.names)
+    return _labelled.without(examples, validation), validation
+
+
+def _reach(network: Any, wanted: int) -> int:
+    """How many tokens the model can read at most, up to ``wanted``."""
+    config = network.config
+    # RoBERTa counts its positions from the padding's id on.
+    first = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
+    return min(wanted, getattr(config, "max_position_embeddings", wanted + first) - first)

@@ -1,0 +1,100 @@
+"""The end of a translation run: which weights, the folder of the model, BLEU and chrF of it."""
+
+# torch is called without types.
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from ogam.media import files
+from ogam.training import export_translator
+from ogam.training.export_translator import Scores
+from ogam.training.translation_corpus import Corpus
+from ogam.training.translation_data import Text, target_token
+from ogam.training.translation_settings import Settings, cores
+
+
+def export(
+    settings: Settings, folder: Path, corpus: Corpus, weights: Mapping[str, Tensor], summary: str
+) -> Path:
+    """Write ``folder``/model and return it; ``summary`` says how the weights came about."""
+    vocabulary = corpus.tokens.vocabulary
+    targets = sorted({target for _, target in corpus.pairs})
+    about = {
+        "name": settings.name or folder.resolve().name,
+        "licence": settings.licence,
+        "source": f"trained on {', '.join(Path(one).name for one in settings.train)}",
+        "languages": corpus.pairs,
+        "target_tokens": {one: target_token(one) for one in targets} if corpus.tagged else {},
+        "tokens": corpus.tokens.kind,
+        "max_tokens": settings.max_tokens,
+        "summary": f"Transformer, {settings.encoder_layers}+{settings.decoder_layers} layers, "
+        f"d_model {settings.d_model}, {summary}",
+    }
+    export_translator.export(
+        folder / "model",
+        settings.shape(len(vocabulary)),
+        weights,
+        vocabulary,
+        manifest=about,
+        tokenizer=corpus.tokens.file,
+        precision=settings.precision,
+    )
+    return folder / "model"
+
+
+def scores(settings: Settings, folder: Path, corpus: Corpus) -> dict[str, dict[str, Scores]]:
+    """BLEU and chrF of ``folder``/model on the validation and test pairs, by pair of languages.
+
+    They are also written to ``folder``/scores.json.
+    """
+    found = {
+        part: _measure(settings, corpus, folder / "model", texts)
+        for part, texts in (("valid", corpus.valid_texts), ("test", corpus.test_texts))
+    }
+    encoded = msgspec.json.format(msgspec.json.encode(found), indent=1)
+    files.write(folder / "scores.json", encoded + b"\n")
+    return found
+
+
+def average(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor, summed in double precision."""
+    return {
+        name: torch.stack([one[name].double() for one in weights]).mean(0).to(tensor.dtype)
+        for name, tensor in weights[0].items()
+    }
+
+
+def _measure(
+    settings: Settings, corpus: Corpus, folder: Path, texts: Sequence[Text]
+) -> dict[str, Scores]:
+    found: dict[str, Scores] = {}
+    tokens = corpus.tokens
+    for languages in sorted({one.languages for one in texts}):
+        own = [one for one in texts if one.languages == languages]
+        head = [target_token(languages.target)] if corpus.tagged else []
+        given = [[*head, *tokens.cut(one.source)[: settings.max_tokens]] for one in own]
+        made = export_translator.translations(
+            folder,
+            given,
+            beam=settings.beam,
+            threads=settings.threads or cores(),
+            longest=2 * settings.max_tokens,
+        )
+        found["-".join(languages)] = export_translator.score(
+            [tokens.join(one) for one in made],
+            # The same way out for both: what was cut apart for training is put together.
+            [
+                tokens.join(tokens.cut(one.target)) if tokens.kind == "space" else one.target
+                for one in own
+            ],
+            languages.target,
+            cut=tokens.kind == "space",
+        )
+    return found

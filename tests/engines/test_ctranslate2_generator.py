@@ -1,0 +1,368 @@
+"""A tiny GPT-2 made here: equal to transformers, seeds, stops, streams, limits, damaged folders."""
+
+import json
+import random
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+ctranslate2 = pytest.importorskip("ctranslate2")
+
+from ogam.capabilities.base import CancelledWork, ModelRef, cancellable  # noqa: E402
+from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, Message  # noqa: E402
+from ogam.engines.ctranslate2_generator import (  # noqa: E402
+    CTranslate2GeneratorEngine,
+    _Sequence,
+)
+from ogam.errors import (  # noqa: E402
+    ConfigurationError,
+    EngineError,
+    InvalidRequestError,
+    NotConfiguredError,
+    TooLargeError,
+)
+from ogam.training.language_model import Settings, train  # noqa: E402
+
+PROMPT = "the old fox"
+
+
+def corpus():
+    draw = random.Random(3)
+    subjects = ["the old fox", "a small bird", "그 여우", "the café owner", "a 🙂 child"]
+    verbs = ["saw", "followed", "sang to", "보았다", "forgot"]
+    return "".join(
+        f"{draw.choice(subjects)} {draw.choice(verbs)} {draw.choice(subjects)}.\n"
+        for _ in range(400)
+    )
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "text.txt").write_text(corpus(), encoding="utf-8")
+    settings = Settings(
+        files=(str(folder / "text.txt"),),
+        held_out=0.1,
+        vocabulary=300,
+        d_model=32,
+        layers=2,
+        heads=2,
+        context=64,
+        dropout=0.0,
+        batch=8,
+        steps=25,
+        warmup=5,
+        learning_rate=5e-3,
+        quantization="float32",
+        threads=1,
+    )
+    assert train(folder / "run", settings) is not None
+    return folder / "run" / "model"
+
+
+def make(folder):
+    return CTranslate2GeneratorEngine(
+        ModelRef(name="tiny", engine="ctranslate2_generator", folder=folder)
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    engine = make(model)
+    yield engine
+    engine.close()
+
+
+def write(engine, prompt=PROMPT, **options):
+    return engine.generate(GenerateRequest(prompt=prompt, **options))
+
+
+@pytest.fixture(scope="module")
+def peer(model):
+    """The same weights in transformers, and their tokenizer."""
+    transformers.utils.logging.disable_progress_bar()
+    return (
+        transformers.GPT2LMHeadModel.from_pretrained(model / "hf"),
+        transformers.AutoTokenizer.from_pretrained(model / "hf"),
+    )
+
+
+def test_greedy_text_is_the_text_transformers_writes(engine, peer):
+    network, tokenizer = peer
+    inputs = tokenizer(PROMPT, return_tensors="pt")
+    whole = network.generate(**inputs, do_sample=False, max_new_tokens=30, pad_token_id=0)[0]
+    expected = tokenizer.decode(whole[inputs.input_ids.shape[1] :], skip_special_tokens=True)
+    ours = write(engine, max_tokens=30, temperature=0)
+    assert ours.text == expected
+    assert ours.units.input_tokens == inputs.input_ids.shape[1]
+
+
+@pytest.mark.parametrize("penalty", [0.7, 1.5, 3.0])
+def test_the_repetition_penalty_is_that_of_its_paper(engine, peer, penalty):
+    # Logits of tokens that are there are divided by it, negative ones multiplied; the
+    # prompt's first token is free.
+    network, tokenizer = peer
+    prompt = tokenizer(PROMPT).input_ids
+    ids = list(prompt)
+    for _ in range(12):
+        with torch.no_grad():
+            logits = network(input_ids=torch.tensor([ids])).logits[0, -1]
+        there = torch.tensor(sorted(set(ids[1:])))
+        logits[there] = torch.where(
+            logits[there] < 0, logits[there] * penalty, logits[there] / penalty
+        )
+        ids.append(int(logits.argmax()))
+    expected = tokenizer.decode(ids[len(prompt) :])
+    assert write(engine, max_tokens=12, temperature=0, repetition_penalty=penalty).text == expected
+
+
+def test_its_logits_are_those_of_transformers(model, peer):
+    network, tokenizer = peer
+    with torch.no_grad():
+        expected = network(**tokenizer(PROMPT, return_tensors="pt")).logits[0]
+    ours = ctranslate2.Generator(str(model)).forward_batch([tokenizer.tokenize(PROMPT)])
+    assert torch.allclose(torch.tensor(np.asarray(ours))[0], expected, atol=1e-4)
+
+
+def test_one_token_to_draw_from_is_greedy(engine):
+    greedy = write(engine, temperature=0, max_tokens=20).text
+    for options in ({"top_k": 1}, {"top_p": 0.0}, {"temperature": 1e-6}):
+        assert write(engine, max_tokens=20, seed=5, **options).text == greedy
+
+
+def test_top_k_and_top_p_leave_only_the_likeliest(engine, peer):
+    network, tokenizer = peer
+    with torch.no_grad():
+        logits = network(**tokenizer(PROMPT, return_tensors="pt")).logits[0, -1]
+    best = [tokenizer.decode([one]) for one in logits.topk(3).indices.tolist()]
+    found = {write(engine, max_tokens=1, top_k=3, seed=seed).text for seed in range(40)}
+    assert len(found) > 1 and found <= set(best)
+    likeliest = float(logits.softmax(-1).max())
+    nucleus = {write(engine, max_tokens=1, top_p=likeliest / 2, seed=n).text for n in range(20)}
+    assert nucleus == {best[0]}
+
+
+def test_a_seed_gives_the_same_text_whatever_ran_before(engine):
+    first = write(engine, seed=3, n=2).texts
+    write(engine, n=3)
+    write(engine, seed=4)
+    assert write(engine, seed=3, n=2).texts == first
+    assert first[0] != first[1]
+    assert write(engine, seed=4).text != first[0]
+    assert write(engine, seed=-3).text != first[0]
+
+
+def test_a_seed_gives_the_same_text_whatever_runs_beside(engine):
+    alone = {seed: write(engine, seed=seed).text for seed in range(6)}
+    with ThreadPoolExecutor(8) as pool:
+        seeds = [seed for _ in range(4) for seed in range(6)]
+        random.Random(1).shuffle(seeds)
+        noise = [pool.submit(write, engine) for _ in range(8)]
+        together = list(pool.map(lambda seed: write(engine, seed=seed).text, seeds))
+    assert together == [alone[seed] for seed in seeds]
+    assert len({one.result().text for one in noise}) == len(noise)
+
+
+def test_another_engine_of_the_same_model_gives_the_same_text(engine, model):
+    other = make(model)
+    assert write(other, seed=11).text == write(engine, seed=11).text
+    other.close()
+
+
+def test_without_a_seed_every_call_differs_even_after_a_seeded_one(model):
+    found = set()
+    for _ in range(4):
+        engine = make(model)
+        write(engine, seed=1)
+        found |= {write(engine).text for _ in range(2)}
+        engine.close()
+    assert len(found) == 8
+
+
+def test_a_stop_string_may_span_tokens_and_is_never_sent(engine):
+    free = write(engine, seed=2, max_tokens=40).text
+    for start in range(0, len(free) - 6, 3):
+        stop = free[start : start + 5]
+        request = GenerateRequest(prompt=PROMPT, seed=2, max_tokens=40, stop=("nowhere", stop))
+        *deltas, last = engine.generate_stream(request)
+        expected = free[: free.index(stop)]
+        assert last.text == expected
+        assert last.choices[0].finish_reason == "stop"
+        assert all(expected.startswith(sent) for sent in accumulate(one.text for one in deltas))
+        assert "".join(one.text for one in deltas) == expected
+
+
+def test_a_stop_string_that_never_comes_changes_nothing(engine):
+    free = write(engine, seed=2, max_tokens=40)
+    held = write(engine, seed=2, max_tokens=40, stop=(free.text[-3:] + "\x01", "the the the"))
+    assert held.choices == free.choices
+
+
+def test_the_stream_is_the_whole_and_splits_no_character(engine):
+    for seed in range(10):
+        request = GenerateRequest(prompt="그 여우", seed=seed, n=3, temperature=1.5, max_tokens=30)
+        *deltas, last = engine.generate_stream(request)
+        for index, text in enumerate(last.texts):
+            assert "".join(one.text for one in deltas if one.index == index) == text
+        assert isinstance(last, GenerateResult)
+        assert all(one.text for one in deltas)
+        assert last == engine.generate(request)
+
+
+def test_a_stream_comes_piece_by_piece(engine):
+    *deltas, _ = engine.generate_stream(GenerateRequest(prompt=PROMPT, seed=1, max_tokens=30))
+    assert len(deltas) > 10
+
+
+@given(
+    st.lists(st.sampled_from([*range(256), 256]), max_size=40),
+    st.lists(st.text("ab é", min_size=1, max_size=3), max_size=3),
+    st.integers(1, 40),
+)
+def test_what_is_sent_is_certain(tokens, stops, room):
+    def decode(ids):
+        return bytes(ids).decode("utf-8", errors="replace")
+
+    sequence = _Sequence(decode, frozenset({256}), stops, room)
+    sent, used = "", []
+    for token in tokens:
+        sent += sequence.add(token)
+        used.append(token)
+        assert not any(stop in sent for stop in stops)
+        if sequence.reason:
+            break
+    read = [token for token in used if token != 256]
+    whole = decode(read)
+    cuts = [whole.index(stop) for stop in stops if stop in whole]
+    if sequence.reason:
+        assert sent == sequence.text == (whole[: min(cuts)] if cuts else whole)
+        assert len(sequence.ids) <= room
+    else:
+        assert whole.startswith(sent)
+        assert not cuts
+
+
+def test_limits_count_new_tokens_or_all_of_them(engine, model):
+    spent = write(engine, max_tokens=1, temperature=0).units.input_tokens
+    assert write(engine, max_tokens=7, seed=1).units.output_tokens <= 7
+    result = write(engine, max_length=spent + 3, temperature=0)
+    assert result.units.output_tokens <= 3
+    with pytest.raises(InvalidRequestError, match="max_length is"):
+        write(engine, max_length=spent)
+    # never more than the context holds
+    results = [write(engine, max_tokens=5000, seed=seed) for seed in range(5)]
+    assert all(one.units.output_tokens <= 64 - spent for one in results)
+
+
+def test_a_sequence_ends_at_the_end_token_or_at_the_limit(engine):
+    reasons = {
+        choice.finish_reason: choice.text
+        for choice in write(engine, seed=1, n=8, max_tokens=4).choices
+    }
+    assert "length" in reasons
+
+
+def test_a_prompt_that_fills_the_context_is_refused(engine):
+    with pytest.raises(TooLargeError, match="the model reads 64"):
+        write(engine, prompt="the old fox saw a small bird. " * 40)
+
+
+def test_messages_are_read_one_after_the_other(engine, model, tmp_path):
+    messages = (
+        Message(role="system", content="the old fox"),
+        Message(role="user", content="saw a small bird."),
+    )
+    asked = engine.generate(GenerateRequest(messages=messages, seed=1))
+    assert asked.text == write(engine, prompt="the old fox\nsaw a small bird.\n", seed=1).text
+    empty = engine.generate(GenerateRequest(messages=(Message(role="user", content=""),), seed=1))
+    assert empty.units.input_tokens == 1
+    folder = copy(model, tmp_path)
+    manifest = json.loads((folder / "model.json").read_bytes())
+    manifest["template"] = {"user": "<{content}>", "answer": "="}
+    (folder / "model.json").write_text(json.dumps(manifest))
+    other = make(folder)
+    again = other.generate(GenerateRequest(messages=messages[1:], seed=1))
+    assert again.text == write(engine, prompt="<saw a small bird.>=", seed=1).text
+    other.close()
+
+
+def test_a_cancelled_caller_stops_the_work(engine):
+    event = threading.Event()
+    event.set()
+
+    def work():
+        cancellable(event)
+        write(engine, max_tokens=50)
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(CancelledWork):
+        pool.submit(work).result()
+    assert write(engine, seed=1).text
+
+
+def test_leaving_a_stream_early_leaves_the_engine_usable(engine):
+    for _ in range(20):
+        stream = engine.generate_stream(GenerateRequest(prompt=PROMPT, n=8))
+        next(stream)
+        stream.close()
+    assert write(engine, seed=1).text == write(engine, seed=1).text
+
+
+def test_a_closed_engine_holds_no_model_and_can_be_closed_again(model):
+    engine = make(model)
+    write(engine)
+    engine.close()
+    engine.close()
+    assert engine._model is None
+
+
+def test_closing_during_a_call_ends_it_in_one_line(model):
+    engine = make(model)
+    loaded = engine._load()
+    loaded.close()
+    with pytest.raises(EngineError, match="was closed"):
+        write(engine)
+
+
+def copy(model, target):
+    shutil.copytree(model, target / "copy")
+    return target / "copy"
+
+
+def test_a_model_that_is_not_here_says_what_to_name():
+    with pytest.raises(NotConfiguredError, match="Name a model's folder"):
+        write(make(None))
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"model\.json is missing"):
+        write(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "manifest", ["", "[]", "{}", '{"context": "x", "end": "e"}', '{"context": 64, "end": 1}']
+)
+def test_a_broken_manifest_is_refused(model, tmp_path, manifest):
+    folder = copy(model, tmp_path)
+    (folder / "model.json").write_text(manifest)
+    with pytest.raises(ConfigurationError, match="not a language model's manifest"):
+        write(make(folder))
+
+
+@pytest.mark.parametrize("name", ["model.bin", "tokenizer.json"])
+def test_missing_and_damaged_files_are_refused_in_one_line(model, tmp_path, name):
+    folder = copy(model, tmp_path)
+    (folder / name).write_bytes(b"not it")
+    with pytest.raises(ConfigurationError, match="does not load") as caught:
+        write(make(folder))
+    assert "\n" not in str(caught.value)
+    (folder / name).unlink()
+    with pytest.raises(ConfigurationError, match=f"incomplete: {name} missing"):
+        write(make(folder))

@@ -1,0 +1,217 @@
+"""Word2Vec: equal to gensim called directly, stopped and resumed, scored, and served."""
+
+import json
+import random
+
+import pytest
+
+np = pytest.importorskip("numpy")
+gensim = pytest.importorskip("gensim")
+pytest.importorskip("torch")
+
+from gensim.models import KeyedVectors, Word2Vec  # noqa: E402
+
+from ogam import registry  # noqa: E402
+from ogam.capabilities.embedding import EmbedRequest, cosine  # noqa: E402
+from ogam.errors import InvalidRequestError  # noqa: E402
+from ogam.training import word2vec as trainer  # noqa: E402
+from ogam.training.word2vec import Sentences, Settings, score, train  # noqa: E402
+
+# Football in four sentences, as an exercise on word vectors would have it.
+FOUR = ["he plays for the team", "she likes the team", "he scores a goal", "the team wins a cup"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    draw = random.Random(5)
+    kinds = [["king", "queen", "prince"], ["sea", "ship", "sail"], ["bread", "salt", "soup"]]
+    path = tmp_path / "text.txt"
+    path.write_text(
+        "".join(
+            " ".join(draw.choice(kind) for _ in range(6)) + " the.\n"
+            for kind in (draw.choice(kinds) for _ in range(300))
+        )
+    )
+    return path
+
+
+def settings(*paths, **changes):
+    values = {"vector_size": 12, "min_count": 1, "epochs": 4, "seed": 3}
+    return Settings(files=tuple(map(str, paths)), **{**values, **changes})
+
+
+def vectors(folder):
+    return KeyedVectors.load_word2vec_format(str(folder / "model" / "vectors.bin"), binary=True)
+
+
+@pytest.mark.parametrize("sg", [0, 1])
+def test_its_vectors_are_those_of_gensim_called_directly(text, tmp_path, sg):
+    train(tmp_path / "run", settings(text, text="words", sg=sg, window=3))
+    peer = Word2Vec(
+        [line.split() for line in text.read_text().splitlines()],
+        vector_size=12,
+        window=3,
+        min_count=1,
+        sg=sg,
+        epochs=4,
+        seed=3,
+        workers=1,
+    ).wv
+    ours = vectors(tmp_path / "run")
+    assert ours.index_to_key == peer.index_to_key
+    assert np.array_equal(ours.vectors, peer.vectors)
+
+
+def test_four_sentences_give_the_cosine_of_he_and_team(tmp_path):
+    path = tmp_path / "four.txt"
+    path.write_text("\n".join(FOUR))
+    train(
+        tmp_path / "run",
+        Settings(files=(str(path),), vector_size=5, window=5, min_count=1, sg=0),
+    )
+    expected = Word2Vec(
+        [line.split() for line in FOUR], vector_size=5, window=5, min_count=1, sg=0, workers=1
+    ).wv.similarity("he", "team")
+    engine = registry.Registry().get(f"word2vec/{tmp_path / 'run' / 'model'}")
+    he, team = engine.embed(EmbedRequest(texts=("he", "team"))).vectors
+    assert cosine(he, team) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_vectors(text, tmp_path, monkeypatch):
+    train(tmp_path / "whole", settings(text, epochs=6))
+    end = trainer._Watch.on_epoch_end
+
+    def stopping(self, model):
+        end(self, model)
+        self._run.stop_asked = self._epoch == 2
+
+    monkeypatch.setattr(trainer._Watch, "on_epoch_end", stopping)
+    assert train(tmp_path / "parts", settings(text, epochs=6)) is None
+    assert not (tmp_path / "parts" / "model").exists()
+    assert len(list((tmp_path / "parts" / "checkpoints").iterdir())) == 2
+    monkeypatch.undo()
+    assert trainer.load_settings(tmp_path / "parts") == settings(text, epochs=6)
+    assert train(tmp_path / "parts", settings(text, epochs=6), resume=True) is not None
+    assert np.array_equal(vectors(tmp_path / "parts").vectors, vectors(tmp_path / "whole").vectors)
+    logs = [
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+        ]
+        for name in ("parts", "whole")
+    ]
+    assert logs[0] == logs[1] and len(logs[0]) == 6
+
+
+def test_gensim_says_nothing_of_its_own(text, tmp_path, caplog, capsys):
+    train(tmp_path / "run", settings(text))
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
+
+
+def test_words_that_stand_together_come_near(text, tmp_path):
+    train(tmp_path / "run", settings(text, epochs=30))
+    engine = registry.Registry().get(f"word2vec/{tmp_path / 'run' / 'model'}")
+    assert {one.word for one in engine.nearest("king", 2)} == {"queen", "prince"}
+    assert (tmp_path / "run" / "loss.png").exists()
+    assert (tmp_path / "run" / "model" / "words.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_raw_text_is_cut_into_words_in_lower_case(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("The cat's paw, THE dog.\nIt's 3 o’clock\n\n고양이가 왔다!\n", encoding="utf-8")
+    assert list(Sentences([path], "lines")) == [
+        ["the", "cat's", "paw", "the", "dog"],
+        ["it's", "3", "o’clock"],
+        ["고양이가", "왔다"],
+    ]
+    joined = list(Sentences([path], "paragraphs"))
+    assert [len(words) for words in joined] == [8, 2]
+    assert next(iter(Sentences([path], "words"))) == ["The", "cat's", "paw,", "THE", "dog."]
+
+
+def test_a_long_sentence_is_cut_and_no_word_is_lost(tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text("w " * 25_000)
+    assert [len(one) for one in Sentences([path], "words")] == [10_000, 10_000, 5_000]
+
+
+def test_scores_on_word_pairs_and_analogies(tmp_path):
+    words = ["man", "woman", "king", "queen", "car"]
+    table = KeyedVectors(vector_size=3)
+    rows = [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [-1, 0.2, 0]]
+    table.add_vectors(words, np.array(rows, np.float32))
+    questions = tmp_path / "questions.txt"
+    questions.write_text(
+        ": family\nman woman king queen\nman king woman queen\nman woman boy girl\n"
+    )
+    found = score(table, questions)
+    assert (found.kind, found.used, found.total) == ("analogy", 2, 3)
+    assert found.value == 1.0
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("man\tking\t9\nman\tqueen\t7\nman\tcar\t1\nman\tunknown\t5\n")
+    found = score(table, pairs)
+    assert (found.kind, found.used, found.total) == ("similarity", 3, 4)
+    assert found.value == pytest.approx(1.0)
+    pairs.write_text("man\tking\t1\nman\tqueen\t7\nman\tcar\t9\n")
+    assert score(table, pairs).value == pytest.approx(-1.0)
+    pairs.write_text("nobody\tknows\t1\n")
+    assert score(table, pairs).used == 0
+
+
+def test_a_run_reports_its_scores(text, tmp_path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("king\tqueen\t9\nking\tsea\t1\nship\tsail\t8\nsoup\tprince\t2\n")
+    outcome = train(tmp_path / "run", settings(text, epochs=30), evaluate=[pairs])
+    assert outcome.words == 10
+    (found,) = outcome.scores
+    assert found.value > 0.5 and found.used == 4
+    manifest = json.loads((tmp_path / "run" / "model" / "model.json").read_bytes())
+    assert manifest["scores"][0]["value"] == found.value
+
+
+def test_text_that_cannot_be_used_is_one_clear_line_and_leaves_no_folder(tmp_path):
+    rare, empty = tmp_path / "rare.txt", tmp_path / "empty.txt"
+    rare.write_text("one two three\n")
+    empty.write_text("")
+    for path, changes, message in (
+        (rare, {"min_count": 2}, "No word stands 2 times"),
+        (empty, {}, "is empty"),
+        (tmp_path / "none", {}, "There is no file"),
+    ):
+        with pytest.raises(InvalidRequestError, match=message) as caught:
+            train(tmp_path / "run", settings(path, **changes))
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_is_no_test_is_refused_before_the_work(text, tmp_path):
+    with pytest.raises(InvalidRequestError, match="neither word pairs nor analogies"):
+        train(tmp_path / "run", settings(text), evaluate=[text])
+    assert not (tmp_path / "run").exists()
+
+
+def test_text_that_changed_is_noticed_on_resuming(text, tmp_path):
+    train(tmp_path / "run", settings(text))
+    text.write_text("other words altogether\n" * 20)
+    with pytest.raises(InvalidRequestError, match="have changed"):
+        train(tmp_path / "run", settings(text), resume=True)
+
+
+@pytest.mark.parametrize("changes", [{"vector_size": 0}, {"epochs": 0}, {"seed": -1}])
+def test_settings_that_cannot_be_are_refused(text, changes):
+    with pytest.raises(InvalidRequestError):
+        settings(text, **changes)
+
+
+def test_the_command_trains_and_prints_its_scores(text, tmp_path, capsys):
+    typer = pytest.importorskip("typer")
+    from ogam.cli.train_word2vec import app
+
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("king\tqueen\t9\nking\tsea\t1\nship\tsail\t8\n")
+    arguments = f"{text} -o {tmp_path / 'run'} --min-count 1 --vector-size 8 --evaluate {pairs}"
+    typer.main.get_command(app).main(arguments.split(), standalone_mode=False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "10 words"
+    assert second.split("\t")[:2] == ["pairs", "similarity"]
