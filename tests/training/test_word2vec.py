@@ -15,6 +15,7 @@ from ogam import registry  # noqa: E402
 from ogam.capabilities.embedding import EmbedRequest, cosine  # noqa: E402
 from ogam.errors import InvalidRequestError  # noqa: E402
 from ogam.training import word2vec as trainer  # noqa: E402
+from ogam.training.runs import settings_of  # noqa: E402
 from ogam.training.word2vec import Sentences, Settings, score, train  # noqa: E402
 
 # Football in four sentences, as an exercise on word vectors would have it.
@@ -90,7 +91,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_vectors(text, tmp_path, monk
     assert not (tmp_path / "parts" / "model").exists()
     assert len(list((tmp_path / "parts" / "checkpoints").iterdir())) == 2
     monkeypatch.undo()
-    assert trainer.load_settings(tmp_path / "parts") == settings(text, epochs=6)
+    assert settings_of(tmp_path / "parts", trainer.Settings) == settings(text, epochs=6)
     assert train(tmp_path / "parts", settings(text, epochs=6), resume=True) is not None
     assert np.array_equal(vectors(tmp_path / "parts").vectors, vectors(tmp_path / "whole").vectors)
     logs = [

@@ -55,6 +55,7 @@ def word2vec(
     Ends in FOLDER/model: ogam similar -m word2vec/./FOLDER/model he team
     """
     from ogam.training import word2vec as trainer
+    from ogam.training.runs import settings_of
 
     if not files and not resume:
         raise WrongUseError("Give text files to train on.", _COMMAND)
@@ -74,7 +75,7 @@ def word2vec(
         "seed": seed,
     }
     if resume:
-        settings = trainer.load_settings(out)
+        settings = settings_of(out, trainer.Settings)
     else:
         settings = trainer.Settings(files=tuple(files or ()), **options)
     outcome = trainer.train(out, settings, evaluate=evaluate or (), resume=resume)

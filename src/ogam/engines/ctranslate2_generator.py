@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.text_generation import Choice, GenerateRequest, GenerateResult, TextDelta
+from ogam.engines._shared import cores
 from ogam.errors import (
     ConfigurationError,
     EngineError,
@@ -158,9 +159,8 @@ class _Model:
         self._library: Any = ctranslate2
         # Where a CPU has no int8 the library says so on standard error and uses float32.
         self._library.set_log_level(logging.ERROR)
-        cores = _cores()
         large = (folder / "model.bin").stat().st_size > _ONE_THREAD_BYTES
-        self._options: dict[str, Any] = {"intra_threads": cores if large else 1}
+        self._options: dict[str, Any] = {"intra_threads": cores() if large else 1}
         self._path = str(folder)
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -177,7 +177,9 @@ class _Model:
                 f"The model in {folder} does not load: {error}.", hint="Install it again."
             ) from error
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1 if large else cores, thread_name_prefix="ogam-generator")
+        self._pool = ThreadPoolExecutor(
+            1 if large else cores(), thread_name_prefix="ogam-generator"
+        )
 
     def prompt(self, request: GenerateRequest) -> list[str]:
         """The tokens to continue; the end of a document where there is no text at all."""
@@ -376,10 +378,3 @@ def _manifest(folder: Path) -> dict[str, Any]:
             hint="Install the model again.",
         )
     return manifest
-
-
-def _cores() -> int:
-    # The cores this process may use, which a container may have cut.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,7 +8,6 @@ about how that folder was made, and downloads nothing.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +23,14 @@ from ogam.capabilities.classification import (
     ClassifyResult,
     LabelScore,
 )
+from ogam.engines._shared import cores, model_folder, onnx_session, run_groups
 from ogam.errors import (
     ConfigurationError,
     EngineError,
     InvalidRequestError,
-    NotConfiguredError,
     UnsupportedOptionError,
 )
-from ogam.extras import install_line, needs
+from ogam.extras import needs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +101,7 @@ class OnnxClassifierEngine:
     def _load(self) -> _Model:
         with self._lock:
             if self._model is None:
-                self._model = _Model(_folder(self._ref))
+                self._model = _Model(model_folder(self._ref))
             return self._model
 
 
@@ -127,18 +126,11 @@ class _Model:
             from tokenizers import Tokenizer
         self.manifest = manifest = _read(folder)
         runtime: Any = onnxruntime
-        options = runtime.SessionOptions()
-        # One single-threaded batch on each core: a short batch gains nothing from more.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(manifest.max_tokens)  # pyright: ignore[reportUnknownMemberType]
-            session = runtime.InferenceSession(
-                str(folder / manifest.graph), options, providers=["CPUExecutionProvider"]
-            )
+            session = onnx_session(runtime, folder / manifest.graph)
             width = session.get_outputs()[0].shape[-1]
             self._inputs = {one.name for one in session.get_inputs()}
         except Exception as error:  # the libraries raise bare Exception for a damaged file
@@ -151,7 +143,7 @@ class _Model:
                 hint="Export or install it again.",
             )
         self._session: Any = session
-        self._threads = min(_cores(), 8)
+        self._threads = min(cores(), 8)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ogam-classifier")
 
     def run(self, texts: Sequence[str]) -> tuple[Matrix, int]:
@@ -169,18 +161,7 @@ class _Model:
         def run(group: list[int]) -> None:
             out[group] = self._run([encodings[index] for index in group])
 
-        groups = batches(lengths, self._threads)
-        if len(groups) == 1:
-            run(groups[0])
-            return out, sum(lengths)
-        waiting = [self._pool.submit(run, group) for group in groups]
-        try:
-            for future in waiting:
-                checkpoint()
-                future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        run_groups(self._pool, batches(lengths, self._threads), run)
         return out, sum(lengths)
 
     def _parts(self, text: str) -> tuple[str, str | None]:
@@ -234,16 +215,6 @@ def batches(lengths: Sequence[int], workers: int = 1) -> list[list[int]]:
     return groups
 
 
-def _folder(ref: ModelRef) -> Path:
-    if ref.folder is None or not ref.folder.is_dir():
-        where = f": {ref.folder} is not a folder" if ref.folder else ""
-        raise NotConfiguredError(
-            f"The model {ref.name!r} is not on this machine{where}.",
-            hint=f"Run: {install_line('local')}",
-        )
-    return ref.folder
-
-
 def _read(folder: Path) -> _Manifest:
     """``model.json``, after every file it names was found."""
     path = folder / "model.json"
@@ -266,13 +237,6 @@ def _read(folder: Path) -> _Manifest:
             hint="Install the model again.",
         )
     return manifest
-
-
-def _cores() -> int:
-    # The cores this process may use, which a container may have cut.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _shared(logits: Matrix) -> NDArray[np.float64]:

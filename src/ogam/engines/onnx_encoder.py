@@ -31,18 +31,17 @@ from ogam.capabilities.classification import (
     LabelScore,
 )
 from ogam.capabilities.embedding import EmbedRequest, EmbedResult, Vectors
+from ogam.engines._shared import cores, model_folder, onnx_session, run_groups
 from ogam.errors import (
     ConfigurationError,
     EngineError,
-    NotConfiguredError,
     OgamError,
     UnsupportedOptionError,
 )
-from ogam.extras import install_line, needs
+from ogam.extras import needs
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnxruntime
     from numpy.typing import NDArray
     from tokenizers import Encoding, Tokenizer
 
@@ -141,7 +140,7 @@ class OnnxEncoderEngine:
     def _load(self) -> _Encoder:
         with self._lock:
             if self._encoder is None:
-                self._encoder = _Encoder(_folder(self._ref))
+                self._encoder = _Encoder(model_folder(self._ref))
             return self._encoder
 
     def _label_vectors(self, encoder: _Encoder, labels: Sequence[str]) -> Matrix:
@@ -172,12 +171,12 @@ class _Encoder:
             from tokenizers import Tokenizer
         manifest = _manifest(folder)
         self.dimensions: int = manifest["dimensions"]
-        self._threads = min(_cores(), 8)
+        self._threads = min(cores(), 8)
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._tokenizer.no_padding()
             self._tokenizer.enable_truncation(manifest["max_tokens"])  # pyright: ignore[reportUnknownMemberType]
-            session = _session(onnxruntime, folder / _graph(manifest["graphs"]))
+            session = onnx_session(onnxruntime, folder / _graph(manifest["graphs"]))
             self._run_session: Any = session.run  # pyright: ignore[reportUnknownMemberType]
         except OgamError:
             raise
@@ -204,18 +203,7 @@ class _Encoder:
         def run(group: list[int]) -> None:
             out[group] = self._run([tokens[index] for index in group])
 
-        if len(groups) == 1:
-            checkpoint()
-            run(groups[0])
-            return out, sum(lengths)
-        waiting = [self._pool.submit(run, group) for group in groups]
-        try:
-            for future in waiting:
-                checkpoint()
-                future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        run_groups(self._pool, groups, run)
         return out, sum(lengths)
 
     def _run(self, tokens: list[list[int]]) -> Matrix:
@@ -258,16 +246,6 @@ def batches(lengths: Sequence[int], *, workers: int = 1) -> list[list[int]]:
         groups[-1].append(index)
         padding += shorter
     return groups
-
-
-def _folder(ref: ModelRef) -> Path:
-    if ref.folder is None or not ref.folder.is_dir():
-        where = f": {ref.folder} is not a folder" if ref.folder else ""
-        raise NotConfiguredError(
-            f"The model {ref.name!r} is not on this machine{where}.",
-            hint=f"Run: {install_line('local')}",
-        )
-    return ref.folder
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -315,21 +293,6 @@ def _has_tiles() -> bool:
             return any("amx_int8" in line.split() for line in cpuinfo if line.startswith("flags"))
     except OSError:
         return False
-
-
-def _cores() -> int:
-    # The cores this process may use, which a container may have cut.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _session(runtime: Any, path: Path) -> onnxruntime.InferenceSession:
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _unit(rows: Matrix) -> Matrix:

@@ -31,7 +31,7 @@ from ogam.extras import needs
 from ogam.media import files
 from ogam.training import language_model_data as texts
 from ogam.training.language_model_data import END
-from ogam.training.runs import Run
+from ogam.training.runs import Run, settings_of
 
 with needs("train"):
     import numpy as np
@@ -165,20 +165,7 @@ def train(folder: Path, settings: Settings, *, resume: bool = False) -> Score | 
 
 def resume(folder: Path) -> Score | None:
     """Go on with the run in ``folder`` under the settings it was started with."""
-    return train(folder, load_settings(folder), resume=True)
-
-
-def load_settings(folder: Path) -> Settings:
-    """The settings of the run in ``folder``."""
-    try:
-        about = json.loads((folder / "settings.json").read_bytes())
-        return msgspec.convert(about["settings"], Settings)
-    except FileNotFoundError:
-        raise InvalidRequestError(
-            f"{folder} holds no run.", hint="Start one without --resume."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidRequestError(f"{folder} holds no run of a language model: {error}.") from None
+    return train(folder, settings_of(folder, Settings), resume=True)
 
 
 def evaluate(

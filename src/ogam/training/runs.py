@@ -28,7 +28,7 @@ import time
 from collections.abc import Generator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -39,6 +39,7 @@ from ogam.media import files
 if TYPE_CHECKING:
     from torch import Tensor
 
+S = TypeVar("S")
 _KEPT = 3
 _PACKAGES = ("torch", "transformers", "tokenizers", "sentencepiece", "gensim", "ctranslate2")
 
@@ -266,6 +267,19 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def settings_of(folder: Path, kind: type[S]) -> S:
+    """The settings that the run in ``folder`` was started with, as a ``kind``."""
+    try:
+        about = json.loads((folder / "settings.json").read_bytes())
+        return msgspec.convert(about["settings"], kind)
+    except FileNotFoundError:
+        raise InvalidRequestError(
+            f"{folder} holds no run.", hint="Start one without --resume."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidRequestError(f"{folder} holds no run of this kind: {error}.") from None
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

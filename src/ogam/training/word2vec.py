@@ -130,19 +130,6 @@ def train(
     return Outcome(words=len(model.wv), scores=scores)
 
 
-def load_settings(folder: Path) -> Settings:
-    """The settings of the run in ``folder``."""
-    try:
-        about = json.loads((folder / "settings.json").read_bytes())
-        return msgspec.convert(about["settings"], Settings)
-    except FileNotFoundError:
-        raise InvalidRequestError(
-            f"{folder} holds no run.", hint="Start one without --resume."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidRequestError(f"{folder} holds no run of Word2Vec: {error}.") from None
-
-
 class Sentences:
     """The sentences of text files, lists of words, read anew each time they are walked through."""
 

@@ -23,6 +23,7 @@ import msgspec
 
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.translation import TranslateRequest, TranslateResult, Translation
+from ogam.engines._shared import cores
 from ogam.engines.ctranslate2_translator import languages, sentences
 from ogam.errors import (
     ConfigurationError,
@@ -201,7 +202,7 @@ class _Model:
         if not self.about.languages:
             raise ConfigurationError(f"{folder}/model.json names no languages.")
         library.set_log_level(50)  # what goes wrong comes as an exception
-        threads = min(_MOST_THREADS, _cores())
+        threads = min(_MOST_THREADS, cores())
         try:
             # Several workers of one thread each, for callers and batches at once.
             self._translator: Any = library.Translator(
@@ -302,7 +303,3 @@ def _has(text: str, term: str, flags: int = 0) -> bool:
 
 def _replaced(text: str, term: str, wanted: str) -> str:
     return re.sub(_word(term), lambda _: wanted, text, flags=re.IGNORECASE)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -256,20 +256,27 @@ class _Reader:
 
     def _lines(self, page: Pixels, quads: list[Quad], flips: list[float]) -> list[Line]:
         """The best reading of each quad, where there is one."""
-        tries: list[tuple[int, Quad, float]] = []
+        first: list[tuple[int, Quad, float]] = []
+        more: list[tuple[int, Quad, float]] = []
         for index, (quad, flip) in enumerate(zip(quads, flips, strict=True)):
             width, height = _sides(quad)
             turned = 1 if height >= _TALL * width else 0
-            tries.append((index, _rolled(quad, turned), 0.0))
+            first.append((index, _rolled(quad, turned), 0.0))
             if flip > _SURE_UPSIDE_DOWN:
-                tries.append((index, _rolled(quad, turned + 2), 0.0))
+                more.append((index, _rolled(quad, turned + 2), 0.0))
             if turned and height < _ONE_LETTER * width:
                 # A lone 1 or I is as tall as a line turned by 90 degrees, and lying down it
                 # passes for a dash or the Chinese one: standing is the better guess.
-                tries.append((index, quad, 0.3))
-        readings = self._recognize([_strip(page, quad) for _, quad, _ in tries])
+                more.append((index, quad, 0.3))
+        # Apart: how wide a batch is padded changes what is read at the edge of legibility, and
+        # these batches are then RapidOCR's own.
+        readings = [
+            reading
+            for tries in (first, more)
+            for reading in self._recognize([_strip(page, quad) for _, quad, _ in tries])
+        ]
         best: dict[int, tuple[float, Line]] = {}
-        for (index, quad, bonus), reading in zip(tries, readings, strict=True):
+        for (index, quad, bonus), reading in zip([*first, *more], readings, strict=True):
             if not reading.chars or reading.confidence < _LEAST_CONFIDENCE:
                 continue
             rank = reading.confidence + bonus
