@@ -134,11 +134,13 @@ def test_a_changed_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "model.json").write_text(
         '{"name":"m","engine":"fake","capabilities":["embed"],"licence":"CC0","source":"here",'
-        '"files":{"a":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","b":""}}',
+        '"files":{"a":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}}',
         encoding="utf-8",
     )
     (tmp_path / "m" / "a").write_bytes(b"a")
     monkeypatch.setattr(store, "collection", lambda name: tmp_path)
-    assert store.damaged_files("any", "m") == []  # b is missing, and hashes to nothing
+    assert store.damaged_files("any", "m") == []
     (tmp_path / "m" / "a").write_bytes(b"A")
+    assert store.damaged_files("any", "m") == ["a"]
+    (tmp_path / "m" / "a").unlink()
     assert store.damaged_files("any", "m") == ["a"]

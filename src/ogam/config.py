@@ -32,10 +32,10 @@ _ENCODER = "starter/all-MiniLM-L6-v2"
 
 
 class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For each capability the models to use, in order; empty: nothing is configured yet.
+    """For each capability its model; empty: nothing is configured yet.
 
-    ``see`` shares the features of one request among its models: each feature goes to the
-    first model that has it.
+    The first of several answers. ``see`` shares the features of one request among its models:
+    each feature goes to the first model that has it.
     """
 
     generate: tuple[str, ...] = ()

@@ -195,6 +195,14 @@ def test_a_recording_cut_short_keeps_what_is_there(tmp_path: Path) -> None:
     assert 0.8 < half.duration < 1.2
 
 
+def test_samples_asked_for_at_one_rate_do_not_stand_in_for_others() -> None:
+    stereo = np.zeros((44_100, 2), dtype=np.float32)
+    audio = Audio(stereo, sample_rate=44_100).encode("flac")
+    assert audio.pcm(16_000, 1).sample_rate == 16_000
+    assert (audio.pcm().sample_rate, audio.pcm().channels) == (44_100, 2)
+    assert (audio.pcm(None, 1).sample_rate, audio.pcm(None, 1).channels) == (44_100, 1)
+
+
 def test_blocks_are_the_whole_recording() -> None:
     audio = Audio(tone(2.0), sample_rate=RATE).encode("flac")
     assert b"".join(audio.blocks(8000)) == audio.pcm(8000, 1).data

@@ -28,6 +28,14 @@ def test_a_new_file_is_readable_as_any_other(tmp_path: Path) -> None:
     assert (tmp_path / "x").stat().st_mode == plain.stat().st_mode
 
 
+def test_a_file_that_is_replaced_keeps_who_may_read_it(tmp_path: Path) -> None:
+    secret = tmp_path / "x"
+    secret.write_bytes(b"old")
+    secret.chmod(0o600)
+    files.write(secret, b"new")
+    assert (secret.read_bytes(), secret.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
 def test_a_missing_folder_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="mkdir"):
         files.write(tmp_path / "no" / "x", b"1")

@@ -86,7 +86,8 @@ class Audio:
         encoding: Literal["pcm", "mulaw", "alaw"] | None = None,
         channels: int = 1,
     ) -> None:
-        self._pcm: Pcm | None = None
+        # The last samples made, and the (rate, channels) they were asked for with.
+        self._pcm: tuple[tuple[int | None, int | None], Pcm] | None = None
         self.encoding: str | None = encoding
         self.channels, self.sample_rate = channels, sample_rate
         if isinstance(source, Audio):
@@ -151,16 +152,14 @@ class Audio:
 
     def pcm(self, sample_rate: int | None = None, channels: int | None = None) -> Pcm:
         """The samples, resampled and mixed where asked. More than two channels become two."""
-        if self._pcm is None or (sample_rate, channels) != (
-            self._pcm.sample_rate if sample_rate else None,
-            self._pcm.channels if channels else None,
-        ):
+        asked = (sample_rate, channels)
+        if self._pcm is None or self._pcm[0] != asked:
             parts = list(self._decode(sample_rate, channels))
             data = b"".join(part for part, _, _ in parts)
             if not data:
                 raise InvalidMediaError(f"{self.name} holds 0 seconds of sound.")
-            self._pcm = Pcm(data, *parts[0][1:])
-        return self._pcm
+            self._pcm = asked, Pcm(data, *parts[0][1:])
+        return self._pcm[1]
 
     def blocks(self, sample_rate: int, channels: int = 1) -> Iterator[bytes]:
         """The samples piece by piece, decoded as they are taken: for long recordings."""

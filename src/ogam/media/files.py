@@ -20,7 +20,7 @@ def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
 
     Raises OutputError, in one line, where the place refuses it.
     """
-    import tempfile
+    import shutil
 
     target = Path(path)
     try:
@@ -29,15 +29,13 @@ def replacing(path: str | os.PathLike[str]) -> Generator[Path]:
         if target.exists() and not target.is_file():
             yield target  # a device or a pipe, such as /dev/stdout, cannot be renamed onto
             return
-        descriptor, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name[:40]}.", suffix=target.suffix
-        )
-        os.close(descriptor)
-        temporary = Path(name)
+        # Not mkstemp, whose files only the owner may read: a result is an ordinary file.
+        temporary = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}{target.suffix}")
+        temporary.touch(exist_ok=False)
         try:
+            if target.exists():
+                shutil.copymode(target, temporary)
             yield temporary
-            # mkstemp makes files that only the owner reads; a result is an ordinary file.
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, target)
         except BaseException:
             with suppress(OSError):
@@ -64,12 +62,6 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _hint(error: OSError, target: Path) -> str:

@@ -94,9 +94,9 @@ def damaged_files(collection_name: str, model: str) -> list[str]:
     ]
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return ""
+        return None
