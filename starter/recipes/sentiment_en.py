@@ -23,10 +23,11 @@ import torch
 from ogam.training.classifier import Settings, Source, train
 
 SETTINGS = Settings(
-    epochs=2,
+    epochs=4,
     batch_size=64,
-    learning_rate=6e-5,
-    evaluations=4,
+    learning_rate=1e-4,
+    average=0.999,
+    evaluations=2,
     bf16=True,
     seed=1,
     save_every=500,

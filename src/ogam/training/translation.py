@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ogam.errors import EngineError, InvalidRequestError
 from ogam.media import files
-from ogam.training import _progress, translation_corpus, translation_result
+from ogam.training import _attention, _progress, translation_corpus, translation_result
 from ogam.training.export_translator import Scores
 from ogam.training.runs import Run, load_checkpoint
 from ogam.training.transformer import END, START, Transformer, padded
@@ -87,7 +87,7 @@ def backward(
     count = sum(len(one.target) + 1 for batch in group for one in batch)
     whole = 0.0
     for batch in group:
-        with _precision(settings, device):
+        with _precision(settings, device), _attention.for_short_rows(device.type):
             loss = _loss(model, batch, settings.smoothing)
         (loss / count).backward()
         whole += loss.item()
@@ -121,7 +121,9 @@ class _Trainer:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = Transformer(settings.shape(len(corpus.tokens.vocabulary))).to(device)
         self._parameters = list(self.model.parameters())
-        self._adam = torch.optim.Adam(self._parameters, lr=settings.lr, betas=settings.betas)
+        self._adam = torch.optim.Adam(
+            self._parameters, lr=settings.lr, betas=settings.betas, fused=True
+        )
         self._groups: list[list[list[int]]] = []
         self._epoch = self._place = self._update = 0
         # The losses and tokens since the last line of the log.
