@@ -9,11 +9,20 @@ The first of these files that exists is read: ``$OGAM_CONFIG``, ``./ogam.toml``,
     speak = ["espeak/en-gb"]
     see = ["rapidocr", "opencv"]
 
+    [names]                          # a client's model name, or a pattern of them
+    "gpt-*" = "ctranslate2_generator/./my-model"
+    "whisper-1" = ""                 # the route's
+
+    [server]
+    port = 8080
+    keys = ["sha256:…"]              # or the key itself; none: everyone on this machine
+
     [limits]
     max_seconds = 36000
 
 The environment, for one setting each: ``OGAM_THREADS=4``, ``OGAM_ROUTE_SPEAK=espeak/en-gb``
-(several models with commas between), ``OGAM_LIMIT_MAX_SECONDS=36000``.
+(several models with commas between), ``OGAM_LIMIT_MAX_SECONDS=36000``,
+``OGAM_SERVER_PORT=9000``, ``OGAM_SERVER_KEYS=one,two``.
 """
 
 from __future__ import annotations
@@ -47,11 +56,37 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     embed: tuple[str, ...] = (_ENCODER,)
 
 
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where ``ogam serve`` listens and whom it answers.
+
+    ``keys`` may call, each as it is or as ``sha256:HEX``; without any, everyone may, which is
+    only allowed on this machine itself. ``hosts`` are further names the server is called by.
+    ``queue`` requests may wait or work for one model at a time; more are refused. ``data`` holds
+    what clients leave here (files, batches, glossaries); empty: the user's data folder.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    grpc_port: int = 8081
+    tls_port: int = 8443
+    grpc_tls_port: int = 8444
+    keys: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    queue: int = 256
+    data: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings. ``threads`` bounds how many engine calls work at once in this process."""
+    """All settings. ``threads`` bounds how many engine calls work at once in this process.
+
+    ``names`` maps model names of clients, or patterns of them (fnmatch), to models of Ogam's;
+    an empty one stands for the capability's route.
+    """
 
     threads: int = max(2, os.cpu_count() or 2)
     routes: Routes = Routes()
+    names: dict[str, str] = {}
+    server: Server = Server()
     limits: Limits = Limits()
 
 
@@ -76,7 +111,8 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
             continue
         table, key = place
         target = values.setdefault(table, {}) if table else values
-        target[key] = _models(value) if table == "routes" else value
+        many = table == "routes" or (table == "server" and key in ("keys", "hosts"))
+        target[key] = _models(value) if many else value
         _check(values, f"the variable {name}")
     return _check(values, where)
 
@@ -98,7 +134,8 @@ def path(environ: Mapping[str, str]) -> Path | None:
 def _place(variable: str) -> tuple[str, str] | None:
     if variable == "OGAM_THREADS":
         return "", "threads"
-    for prefix, table in (("OGAM_ROUTE_", "routes"), ("OGAM_LIMIT_", "limits")):
+    tables = (("OGAM_ROUTE_", "routes"), ("OGAM_LIMIT_", "limits"), ("OGAM_SERVER_", "server"))
+    for prefix, table in tables:
         if variable.startswith(prefix):
             return table, variable.removeprefix(prefix).lower()
     return None

@@ -12,11 +12,15 @@ The tree::
     │   ├── UnknownModelError
     │   ├── UnknownVoiceError
     │   └── UnknownLanguageError
+    ├── AuthenticationError        the key is missing, or nobody here knows it
+    ├── OverloadedError            too much work is waiting; later it will go
     ├── NotConfiguredError         nothing here can answer yet
-    │   └── MissingExtraError      a package is not installed; the hint is the exact command
+    │   ├── MissingExtraError      a package is not installed; the hint is the exact command
+    │   └── UntrainedHeadError     a model lacks trained weights for what is asked of it
     ├── ConfigurationError         ogam.toml or OGAM_* is wrong
     ├── OutputError                a result could not be written
     ├── DeadlineError              the time given ran out
+    ├── DownloadError              a model could not be fetched whole and as published
     └── EngineError                an engine broke while it worked
 
 An error has a ``message`` (what was wrong) and a ``hint`` (what to do). Both are
@@ -26,8 +30,10 @@ one line. ``str(error)`` joins them.
 from __future__ import annotations
 
 __all__ = [
+    "AuthenticationError",
     "ConfigurationError",
     "DeadlineError",
+    "DownloadError",
     "EngineError",
     "InvalidMediaError",
     "InvalidRequestError",
@@ -36,12 +42,14 @@ __all__ = [
     "NotFoundError",
     "OgamError",
     "OutputError",
+    "OverloadedError",
     "TooLargeError",
     "UnknownEngineError",
     "UnknownLanguageError",
     "UnknownModelError",
     "UnknownVoiceError",
     "UnsupportedOptionError",
+    "UntrainedHeadError",
 ]
 
 
@@ -91,12 +99,32 @@ class UnknownLanguageError(NotFoundError):
     """The engine does not know that language."""
 
 
+class AuthenticationError(OgamError):
+    """The caller showed no key, or one that is not known."""
+
+
+class OverloadedError(OgamError):
+    """As much work is waiting as may wait. ``retry_after``: seconds until it is worth a try."""
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, hint=hint)
+
+
 class NotConfiguredError(OgamError):
     """No route for this capability leads to anything that can answer."""
 
 
 class MissingExtraError(NotConfiguredError):
     """An engine's library is not installed."""
+
+
+class UntrainedHeadError(NotConfiguredError):
+    """A checkpoint has no trained weights for ``parameters``, which the task needs."""
+
+    def __init__(self, message: str, *, hint: str = "", parameters: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.parameters = parameters
 
 
 class ConfigurationError(OgamError):
@@ -109,6 +137,10 @@ class OutputError(OgamError):
 
 class DeadlineError(OgamError):
     """The time given for the call ran out."""
+
+
+class DownloadError(OgamError):
+    """A model could not be fetched: no network, no access, or other bytes than were published."""
 
 
 class EngineError(OgamError):

@@ -7,7 +7,7 @@ DATA holds a folder a language (deu, fra, spa, ita, por), each with pairs.tsv: E
 other language, from Tatoeba. Both directions of every pair are trained on, with a token that
 names the target language. Whole English sentences are set aside, by a hash of their letters and
 digits, so that none of a set-aside sentence's translations is trained on: 1 in 100 of them,
-half for validation, half for the test whose figures end the run. RUN-data gets the three sets. BLEU is
+half for validation, half for the test whose figures end the run. RUN-data gets the sets. BLEU is
 sacreBLEU's on the texts as they are, one reference each.
 """
 

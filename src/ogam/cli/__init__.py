@@ -36,8 +36,11 @@ _VERBS = {
     "embed": "embed",
     "similar": "similar",
     "voices": "voices",
+    "serve": "serve",
     "train": "train",
+    "distil": "distil",
     "models": "models",
+    "lock": "lock",
     "doctor": "doctor",
 }
 

@@ -9,7 +9,14 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from inspect import isawaitable
@@ -86,6 +93,14 @@ class Gateway:
             )
         return engine
 
+    async def preload(self, capabilities: Iterable[Capability]) -> None:
+        """Load the models of the routes of ``capabilities``, where their engines can ahead."""
+        for capability in capabilities:
+            for name in getattr(self.config.routes, capability):
+                load = getattr(self.engine(capability, name), "load", None)
+                if load is not None:
+                    await self.run(name, load)
+
     async def call(
         self, capability: Capability, request: Any, kind: type[R], model: str | None
     ) -> R:
@@ -96,6 +111,14 @@ class Gateway:
         result = await self.run(name, getattr(engine, capability), request)
         assert isinstance(result, kind)
         return _stamp(result, started, None)
+
+    async def answer(
+        self, capability: Capability, request: Any, kind: type[R], model: str | None
+    ) -> R:
+        """As :meth:`call`, for any capability: to see may take several engines."""
+        if isinstance(request, SeeRequest):
+            return cast(R, await self.see(request, model))
+        return await self.call(capability, request, kind, model)
 
     async def see(self, request: SeeRequest, model: str | None) -> SeeResult:
         """Share the features among the models of the route and join what they find."""
@@ -142,7 +165,7 @@ class Gateway:
 
     async def stream(
         self, capability: Capability, request: tuple[Any, ...], model: str | None, live: bool
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any]:
         """Yield what an engine's stream yields; the last item is the Result, stamped.
 
         Each piece is made when it is taken, so a slow reader holds no thread between pieces.

@@ -1,0 +1,1 @@
+"""Google Cloud Speech-to-Text's protocol, served."""

@@ -1,0 +1,50 @@
+"""Ogam's errors in OpenAI's shape: {"error": {message, type, param, code}} and a status.
+
+https://developers.openai.com/api/docs/guides/error-codes
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from starlette.responses import Response
+
+from ogam import errors
+from ogam.protocols.serving import Call, reply
+
+# error -> status, type, code; the first that fits, so the narrow ones stand on top.
+_SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
+    (errors.AuthenticationError, 401, "invalid_request_error", "invalid_api_key"),
+    (errors.UnknownModelError, 404, "invalid_request_error", "model_not_found"),
+    (errors.UnknownEngineError, 404, "invalid_request_error", "model_not_found"),
+    (errors.UnknownVoiceError, 400, "invalid_request_error", "invalid_value"),
+    (errors.UnknownLanguageError, 400, "invalid_request_error", "invalid_value"),
+    (errors.NotFoundError, 404, "invalid_request_error", None),
+    (errors.TooLargeError, 413, "invalid_request_error", "too_large"),
+    (errors.UnsupportedOptionError, 400, "invalid_request_error", "unsupported_value"),
+    (errors.InvalidRequestError, 400, "invalid_request_error", "invalid_value"),
+    (errors.OverloadedError, 429, "rate_limit_error", "rate_limit_exceeded"),
+    (errors.NotConfiguredError, 404, "invalid_request_error", "model_not_found"),
+    (errors.DeadlineError, 504, "server_error", "timeout"),
+)
+
+
+def body(error: errors.OgamError) -> tuple[int, dict[str, Any]]:
+    """The status and the JSON of an error."""
+    found = next((one[1:] for one in _SHAPES if isinstance(error, one[0])), None)
+    status, kind, code = found or (500, "server_error", None)
+    said = {"message": str(error), "type": kind, "param": error.param, "code": code}
+    return status, {"error": said}
+
+
+def failure(error: errors.OgamError, call: Call | None) -> Response:  # noqa: ARG001
+    """The reply to an error."""
+    status, said = body(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.OverloadedError):
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    elif status >= 500:
+        # The SDK would send it twice more; what broke here breaks again.
+        headers["x-should-retry"] = "false"
+    return reply(said, status=status, headers=headers)

@@ -1,0 +1,303 @@
+"""What every protocol is served with: routes, one call's state, replies, streams.
+
+Knows no vendor and no server: a :class:`Protocol` is a value that says what it answers, where
+its SDK puts the key, and what its errors look like. The server joins several into one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+import msgspec
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ogam.capabilities.base import Capability, Result
+from ogam.errors import EngineError, InvalidRequestError, OgamError, UnknownModelError
+from ogam.gateway.dispatch import Gateway
+from ogam.gateway.keys import Key
+
+T = TypeVar("T")
+Handler = Callable[["Call"], Awaitable[Response]]
+SocketHandler = Callable[["SocketCall"], Awaitable[None]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a protocol answers. ``path`` may hold ``{names}``, each one part of the path.
+
+    ``body`` and ``reply`` are the wire types of its JSON (``form`` describes a multipart
+    body's fields), ``page`` the vendor's page about it: together they are the OpenAPI
+    document. An ``open`` route wants no key.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    page: str = ""
+    body: Any = None
+    form: Any = None
+    reply: Any = None
+    open: bool = False
+
+
+class Socket(msgspec.Struct, frozen=True, kw_only=True):
+    """A WebSocket that a protocol answers."""
+
+    path: str
+    handler: SocketHandler
+    summary: str
+    page: str = ""
+
+
+class Protocol(msgspec.Struct, frozen=True, kw_only=True):
+    """One vendor's protocol.
+
+    ``key`` finds the key where this vendor's SDK puts it. ``failure`` is the vendor's reply to
+    an error. ``speaks`` tells whether a request comes from this vendor's SDK: it settles who
+    answers a path that two protocols have, and in whose shape an unknown path is refused.
+    ``vendor_names`` are patterns (fnmatch) of the vendor's own models, which lead to the route
+    unless the configuration says otherwise.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    key: Callable[[Request], str | None]
+    failure: Callable[[OgamError, Call | None], Response]
+    speaks: Callable[[Request], bool]
+    sockets: tuple[Socket, ...] = ()
+    vendor_names: tuple[str, ...] = ()
+    request_id_header: str = "x-request-id"
+
+
+class Call:
+    """One request being answered, and all that its handler may ask of the house."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        gateway: Gateway,
+        protocol: Protocol,
+        route: Route,
+        params: Mapping[str, str],
+        request_id: str,
+    ) -> None:
+        self.request = request
+        self.gateway = gateway
+        self.protocol = protocol
+        self.route = route
+        self.params = params
+        self.id = request_id
+        self.key: Key | None = None
+
+    async def json(self, kind: type[T]) -> T:
+        """The body as ``kind``, a wire type. InvalidRequestError says where it is wrong."""
+        return decode(await self.request.body(), kind)
+
+    async def form(self) -> FormData:
+        """The parts of a multipart or URL-encoded body. Files are spooled to disk if large."""
+        try:
+            return await self.request.form()
+        except (HTTPException, MultiPartException) as error:
+            said = getattr(error, "detail", None) or getattr(error, "message", "")
+            raise InvalidRequestError(f"The form cannot be read: {said}") from None
+
+    def model(self, name: str | None) -> str | None:
+        """The model to use for the name a client gave: None where that is the route's.
+
+        First ``[names]`` of the configuration, then a model of Ogam's own (``espeak/ko``), then
+        the vendor's names, which lead to the route. UnknownModelError for any other.
+        """
+        if not name:
+            return None
+        names = self.gateway.config.names
+        for pattern in (name, *(one for one in names if fnmatch.fnmatchcase(name, one))):
+            if pattern in names:
+                return names[pattern] or None
+        if any(fnmatch.fnmatchcase(name, one) for one in self.protocol.vendor_names):
+            return None
+        try:
+            self.gateway.registry.get(name)
+        except OgamError as error:
+            raise UnknownModelError(
+                f"The model {name!r} does not exist here.",
+                hint="GET /v1/models lists what does, and [names] in ogam.toml maps others.",
+                param="model",
+            ) from error
+        return name
+
+    async def answer(
+        self, capability: Capability, request: Any, kind: type[Any], name: str | None = None
+    ) -> Any:
+        """Carry out ``request`` on the model that a client's ``name`` leads to."""
+        return await self.gateway.answer(capability, request, kind, self.model(name))
+
+    async def pieces(
+        self, capability: Capability, *request: Any, name: str | None = None, live: bool = False
+    ) -> AsyncGenerator[Any]:
+        """A stream's pieces, the Result last; returns once the first piece is there.
+
+        So what fails before it is an ordinary error reply, in the vendor's own status.
+        """
+        stream = self.gateway.stream(capability, request, self.model(name), live=live)
+        return await begun(stream)
+
+
+class SocketCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One WebSocket being answered (starlette's, not accepted yet)."""
+
+    socket: Any
+    gateway: Gateway
+    protocol: Protocol
+    params: Mapping[str, str]
+    id: str
+    key: Key | None
+
+    model = Call.model
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """JSON to ``kind``; InvalidRequestError names the field at fault."""
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        said, _, place = str(error).partition(" - at `$")
+        param = place.rstrip("`").lstrip(".") or None
+        where = f" (at {param})" if param else ""
+        raise InvalidRequestError(f"The body is wrong: {said}{where}.", param=param) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidRequestError(
+            f"The body is not valid JSON: {error}.", hint="Send UTF-8 JSON."
+        ) from None
+
+
+def answered_by(result: Result | None) -> dict[str, str]:
+    """The headers that say which engine and model answered."""
+    if result is None:
+        return {}
+    return {"x-ogam-engine": result.engine, "x-ogam-model": result.model}
+
+
+def reply(
+    value: Any,
+    result: Result | None = None,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "application/json",
+) -> Response:
+    """``value`` as JSON, bytes and str as they stand; ``result`` tells which engine answered."""
+    content: bytes | str = value if isinstance(value, bytes | str) else msgspec.json.encode(value)
+    every = {**answered_by(result), **(headers or {})}
+    return Response(content, status, every, media_type)
+
+
+async def begun(stream: AsyncIterator[T]) -> AsyncGenerator[T]:
+    """The same stream, once its first piece is there; what fails before it is raised here."""
+    source = cast(AsyncGenerator[T], stream)
+    try:
+        first = await anext(source)
+    except StopAsyncIteration:
+        raise EngineError("The engine's stream was empty.") from None
+
+    async def rest() -> AsyncGenerator[T]:
+        async with aclosing(source):
+            yield first
+            async for piece in source:
+                yield piece
+
+    return rest()
+
+
+class Stream(StreamingResponse):
+    """A reply that comes piece by piece.
+
+    An error in the middle becomes ``broken(error)``, the protocol's own last piece, and the
+    pieces' generator is closed when the client leaves.
+    """
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes],
+        *,
+        media_type: str,
+        broken: Callable[[OgamError], bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(_guarded(pieces, broken), headers=headers, media_type=media_type)
+
+
+async def _guarded(
+    pieces: AsyncGenerator[bytes], broken: Callable[[OgamError], bytes] | None
+) -> AsyncGenerator[bytes]:
+    async with aclosing(pieces):
+        try:
+            async for piece in pieces:
+                yield piece
+        except OgamError as error:
+            if broken is None:
+                raise
+            yield broken(error)
+
+
+def event(value: Any, name: str | None = None) -> bytes:
+    """A server-sent event with JSON data."""
+    data = b"data: " + msgspec.json.encode(value) + b"\n\n"
+    return f"event: {name}\n".encode() + data if name else data
+
+
+class Patient(Response):
+    """A JSON reply whose making may take long: from ``after`` seconds on, spaces keep the
+    connection alive (JSON allows them in front), for an SDK that would send again.
+
+    What fails before that is ``failed(error)`` with its own status; later the status is out, so
+    ``failed``'s body is sent under 200.
+    """
+
+    def __init__(
+        self,
+        work: Awaitable[Response],
+        failed: Callable[[OgamError], Response],
+        *,
+        after: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self._work, self._failed, self._after = work, failed, after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for the work, then send it."""
+        task = asyncio.ensure_future(self._work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._after)
+            if done:
+                await self._outcome(task)(scope, receive, send)
+                return
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while not done:
+                await send({"type": "http.response.body", "body": b" ", "more_body": True})
+                done, _ = await asyncio.wait({task}, timeout=self._after)
+            await send({"type": "http.response.body", "body": self._outcome(task).body})
+        finally:
+            task.cancel()
+
+    def _outcome(self, task: asyncio.Future[Response]) -> Response:
+        try:
+            return task.result()
+        except OgamError as error:
+            return self._failed(error)
+
+
+def now() -> int:
+    """Unix seconds, as replies give their time."""
+    return int(time.time())

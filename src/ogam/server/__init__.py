@@ -1,0 +1,1 @@
+"""One server for all protocols. ``app`` answers HTTP, ``run`` starts and stops everything."""

@@ -1,0 +1,250 @@
+"""Starts and stops everything that listens: HTTP, HTTPS, gRPC, gRPC over TLS.
+
+Knows which protocols there are, and what is printed when they are ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from ogam.capabilities.base import Capability
+from ogam.config import Config
+from ogam.errors import ConfigurationError
+from ogam.extras import needs
+from ogam.gateway.dispatch import Gateway
+from ogam.gateway.keys import Keys
+from ogam.media import limits
+from ogam.protocols.serving import Protocol
+from ogam.server import openapi
+from ogam.server.app import App, Plain, page
+from ogam.server.metrics import Metrics
+from ogam.server.tls import Authority
+
+PROTOCOLS = ("openai", "elevenlabs", "deepl", "google_vision", "google_speech")
+# Those that are spoken over gRPC too; each has a module ``grpc`` with ``services``.
+GRPC = ("google_vision", "google_speech")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# How long requests in flight may take to end once the server is told to stop.
+GRACE = 20.0
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server really listens: 0 in the settings means any free port. None: it does not."""
+
+    http: int
+    grpc: int | None = None
+    https: int | None = None
+    grpc_tls: int | None = None
+
+
+def protocols() -> list[Protocol]:
+    """Every protocol, in the order in which they answer a path that two of them have."""
+    return [importlib.import_module(f"ogam.protocols.{name}.routes").PROTOCOL for name in PROTOCOLS]
+
+
+class Server:
+    """One server. ``start`` returns once it answers; ``stop`` once all in flight has ended."""
+
+    def __init__(self, config: Config, *, grpc: bool = True, tls: Authority | None = None) -> None:
+        self.config, self._want_grpc, self._tls = config, grpc, tls
+        own = config.server
+        keys = Keys(own.keys)
+        if not own.keys and own.host not in _LOOPBACK:
+            raise ConfigurationError(
+                f"Without a key, the server answers on this machine only, not on {own.host}.",
+                hint="Give one: ogam serve --key KEY, or server.keys in ogam.toml.",
+            )
+        limits.use(config.limits)
+        self.gateway = Gateway(config)
+        self.ready = False
+        self._keys = keys
+        self._metrics = Metrics()
+        found = protocols()
+        self.app = App(
+            self.gateway,
+            found,
+            keys=keys,
+            plain=self._plain(found),
+            hosts=(*_LOOPBACK, *own.hosts) if own.host in _LOOPBACK else None,
+            metrics=self._metrics,
+        )
+        self._uvicorns: list[tuple[_Uvicorn, asyncio.Task[None]]] = []
+        self._grpc: list[Any] = []
+
+    def _plain(self, found: Sequence[Protocol]) -> list[Plain]:
+        document = openapi.document(found)
+        return [
+            page("/healthz", lambda: {"status": "ok"}),
+            self._readiness(),
+            page(
+                "/metrics",
+                self._metrics.text,
+                "text/plain; version=0.0.4; charset=utf-8",
+            ),
+            page("/openapi.json", lambda: document),
+        ]
+
+    def _readiness(self) -> Plain:
+        from starlette.requests import Request
+        from starlette.responses import JSONResponse, Response
+
+        async def handler(_: Request) -> Response:
+            return JSONResponse({"ready": self.ready}, 200 if self.ready else 503)
+
+        return Plain("/readyz", handler)
+
+    async def start(self) -> Ports:
+        """Listen. ConfigurationError where a port is taken."""
+        own = self.config.server
+        http = await self._listen(own.host, own.port, None)
+        https = None
+        if self._tls is not None:
+            https = await self._listen(own.host, own.tls_port, self._tls)
+        plain = secure = None
+        if self._want_grpc:
+            plain = await self._listen_grpc(own.host, own.grpc_port, None)
+            if self._tls is not None:
+                secure = await self._listen_grpc(own.host, own.grpc_tls_port, self._tls)
+        self.ready = True
+        return Ports(http=http, grpc=plain, https=https, grpc_tls=secure)
+
+    async def _listen(self, host: str, port: int, tls: Authority | None) -> int:
+        listener = _bind(host, port)
+        settings = uvicorn.Config(
+            self.app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=int(GRACE),
+            ws="websockets-sansio",
+            ssl_certfile=tls and str(tls.certificate),
+            ssl_keyfile=tls and str(tls.key),
+        )
+        server = _Uvicorn(settings)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            if task.done():
+                await task
+                raise ConfigurationError(f"Port {port} does not open.")
+            await asyncio.sleep(0.005)
+        self._uvicorns.append((server, task))
+        return int(listener.getsockname()[1])
+
+    async def _listen_grpc(self, host: str, port: int, tls: Authority | None) -> int:
+        with needs("grpc"):
+            from grpc import aio, ssl_server_credentials
+        server: Any = aio.server(
+            options=[
+                # Vision's own limit on a request is 41,943,040 bytes.
+                ("grpc.max_receive_message_length", limits.current().max_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        for name in GRPC:
+            module = importlib.import_module(f"ogam.protocols.{name}.grpc")
+            server.add_generic_rpc_handlers(tuple(module.services(self.gateway, self._keys)))
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if tls is None:
+                bound = server.add_insecure_port(address)
+            else:
+                pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+                bound = server.add_secure_port(address, ssl_server_credentials([pair]))
+        except RuntimeError:
+            raise _taken(port) from None
+        await server.start()
+        self._grpc.append(server)
+        return int(bound)
+
+    async def stop(self) -> None:
+        """Take no more, let what is in flight end, and close the engines."""
+        self.ready = False
+        for server, _ in self._uvicorns:
+            server.should_exit = True
+        await asyncio.gather(
+            *(task for _, task in self._uvicorns), *(one.stop(GRACE) for one in self._grpc)
+        )
+        self.gateway.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers: one of ours stops all servers together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def serve(
+    config: Config,
+    *,
+    grpc: bool,
+    tls: Authority | None,
+    preload: Sequence[Capability],
+    tell: Callable[[Ports, float], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM. ``tell(ports, seconds)`` is called once all answers."""
+    started = time.perf_counter()
+
+    async def main() -> None:
+        server = Server(config, grpc=grpc, tls=tls)
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, told.set)
+        try:
+            ports = await server.start()
+            if preload:
+                server.ready = False
+                await server.gateway.preload(preload)
+                server.ready = True
+            tell(ports, time.perf_counter() - started)
+            await told.wait()
+        finally:
+            await server.stop()
+
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        asyncio.run(main())
+        return
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except PermissionError:
+        raise ConfigurationError(
+            f"Port {port} is not for ordinary users.", hint="Take one above 1023."
+        ) from None
+    except OSError as error:
+        listener.close()
+        if isinstance(error, socket.gaierror):
+            raise ConfigurationError(f"There is no address {host!r} here.") from None
+        raise _taken(port) from None
+    return listener
+
+
+def _taken(port: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"Port {port} is taken.",
+        hint="Stop what listens there, or name others: --port, --grpc-port.",
+    )
