@@ -55,7 +55,7 @@ def running(config: Config, *, grpc: bool = True) -> Iterator[Address]:
 @pytest.fixture(scope="session")
 def fake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Every route leads to the engine ``fake``; only KEY is let in."""
-    every = Routes(**{name: ("fake",) for name in Routes.__struct_fields__})
+    every = Routes(**dict.fromkeys(Routes.__struct_fields__, ("fake",)))
     data = str(tmp_path_factory.mktemp("data"))
     config = Config(
         routes=every,
