@@ -1,4 +1,4 @@
-"""``ogam models``: what lies on this disk."""
+"""``ogam models``: what lies on this disk, and what brings more (``models_pull``)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from typing import Annotated
 import typer
 
 from ogam.cli import output
+from ogam.cli.models_pull import pull
 from ogam.cli.options import Json, new_app
-from ogam.errors import ConfigurationError, UnknownModelError
+from ogam.errors import ConfigurationError, InvalidRequestError, UnknownModelError
 from ogam.extras import install_line
 from ogam.models import store
 
 app = new_app()
+app.command()(pull)
 
 
 @app.callback()
 def models() -> None:
-    """List, describe and verify the models on this disk."""
+    """Bring models here; list, describe, verify and remove those on this disk."""
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the models that come in collections."""
+    """List the models on this disk: those that come in packages, and those pulled (local/)."""
     names = _all()
     if not names:
         output.note(f"ogam: no model is installed. Run: {install_line('local')}")
+    for one in _unfinished():
+        output.note(
+            f"ogam: a pull of {one} was interrupted. Pull it again to go on with it, or drop "
+            f"what it left: ogam models rm {one}"
+        )
     rows: list[tuple[object, ...]] = []
     for name in names:
         collection, model = _split(name)
@@ -66,6 +73,32 @@ def show(
 
 
 @app.command()
+def card(
+    name: Annotated[str, typer.Argument(help="collection/model", show_default=False)],
+) -> None:
+    """Print a model's card as it is, in Markdown."""
+    collection, model = _split(name)
+    output.write(store.card(collection, model))
+
+
+@app.command()
+def rm(
+    names: Annotated[list[str], typer.Argument(help="local/model", show_default=False)],
+) -> None:
+    """Remove models that were pulled, and what their interrupted pulls have left."""
+    from ogam.models.pull import remove
+
+    for name in names:
+        collection, _, model = name.rpartition("/")
+        if collection not in ("", store.LOCAL):
+            raise InvalidRequestError(
+                f"{name} was not pulled: it comes with a package.",
+                hint="pip uninstall removes it, with that package.",
+            )
+        remove(model)
+
+
+@app.command()
 def verify(
     name: Annotated[
         str | None, typer.Argument(help="collection/model; without it, all.", show_default=False)
@@ -77,7 +110,8 @@ def verify(
         bad = store.damaged_files(*_split(each))
         damaged += len(bad)
         for file in bad:
-            output.error(f"{each}: {file} is missing or damaged. Reinstall its package.")
+            hint = store.repair(each.partition("/")[0])
+            output.error(f"{each}: {file} is missing or damaged. {hint}")
         if not bad:
             output.table((), [(each, "ok")])
     if damaged:
@@ -86,6 +120,15 @@ def verify(
 
 def _all() -> list[str]:
     return [f"{one}/{model}" for one in store.collections_found() for model in store.names(one)]
+
+
+def _unfinished() -> list[str]:
+    """The pulled models that are half here; without ``pull``'s imports where there is none."""
+    if not store.local_folder().is_dir():
+        return []
+    from ogam.models.pull import unfinished
+
+    return [f"{store.LOCAL}/{name}" for name in unfinished()]
 
 
 def _split(name: str) -> tuple[str, str]:
