@@ -21,6 +21,7 @@ RUNS: dict[str, list[str]] = {
     "vision": [],
     "translation": ["--count", "16", "--rounds", "1"],
     "word2vec": [],
+    "openai_chat": ["--rounds", "3"],
     "cold_start": [],
 }
 

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ogam import registry
 from ogam.capabilities.base import Capability, Result
 from ogam.errors import EngineError, InvalidRequestError, OgamError, UnknownModelError
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key
 
 T = TypeVar("T")
+_log = logging.getLogger("ogam.server")
 Handler = Callable[["Call"], Awaitable[Response]]
 SocketHandler = Callable[["SocketCall"], Awaitable[None]]
 
@@ -127,6 +131,9 @@ class Call:
         if any(fnmatch.fnmatchcase(name, one) for one in self.protocol.vendor_names):
             return None
         try:
+            # A folder is the operator's to name, in a route or in [names].
+            if name.partition("/")[2].startswith((".", "/", "~")):
+                raise UnknownModelError("Clients name no folders.")
             self.gateway.registry.get(name)
         except OgamError as error:
             raise UnknownModelError(
@@ -140,7 +147,8 @@ class Call:
         self, capability: Capability, request: Any, kind: type[Any], name: str | None = None
     ) -> Any:
         """Carry out ``request`` on the model that a client's ``name`` leads to."""
-        return await self.gateway.answer(capability, request, kind, self.model(name))
+        work = self.gateway.answer(capability, request, kind, self.model(name))
+        return await self.while_there(work)
 
     async def pieces(
         self, capability: Capability, *request: Any, name: str | None = None, live: bool = False
@@ -150,7 +158,32 @@ class Call:
         So what fails before it is an ordinary error reply, in the vendor's own status.
         """
         stream = self.gateway.stream(capability, request, self.model(name), live=live)
-        return await begun(stream)
+        return await self.while_there(begun(stream))
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work`` until the client leaves, then stop it: an SDK that runs out of patience
+        sends again, and nobody waits for the first answer. ClientDisconnect tells that it left.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientDisconnect
+            return task.result()
+        finally:
+            task.cancel()
+            gone.cancel()
+
+    async def _gone(self) -> None:
+        # The body was read, so what comes next is that the client has left.
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+
+    def streamed_by(self, capability: Capability, name: str | None) -> dict[str, str]:
+        """The headers of a stream, whose Result is not there yet: see :func:`answered_by`."""
+        model = self.gateway.models(capability, self.model(name))[0]
+        return {"x-ogam-engine": _engine(model), "x-ogam-model": model}
 
 
 class SocketCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +212,12 @@ def decode(data: bytes, kind: type[T]) -> T:
         raise InvalidRequestError(
             f"The body is not valid JSON: {error}.", hint="Send UTF-8 JSON."
         ) from None
+
+
+@cache
+def _engine(model: str) -> str:
+    # A collection's manifest is read once; only names of models that answered come here.
+    return registry.parse(model).engine
 
 
 def answered_by(result: Result | None) -> dict[str, str]:
@@ -279,10 +318,15 @@ class Patient(Response):
         task = asyncio.ensure_future(self._work)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._after)
+            # What was put on this reply from outside, such as the request's id, goes out with it.
+            own = [one for one in self.raw_headers if one[0] != b"content-length"]
             if done:
-                await self._outcome(task)(scope, receive, send)
+                outcome = self._outcome(task)
+                outcome.raw_headers += own
+                self.status_code = outcome.status_code
+                await outcome(scope, receive, send)
                 return
-            headers = [(b"content-type", b"application/json")]
+            headers = [(b"content-type", b"application/json"), *own]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             while not done:
                 await send({"type": "http.response.body", "body": b" ", "more_body": True})
@@ -296,6 +340,11 @@ class Patient(Response):
             return task.result()
         except OgamError as error:
             return self._failed(error)
+        except ClientDisconnect:
+            return Response()
+        except Exception as error:
+            _log.exception("the work of a patient reply failed")
+            return self._failed(EngineError(f"Something failed here: {type(error).__name__}."))
 
 
 def now() -> int:

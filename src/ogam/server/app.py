@@ -142,6 +142,8 @@ class App:
         response.headers[protocol.request_id_header] = identity
         try:
             await response(scope, receive, send)
+        except ClientDisconnect:
+            return
         finally:
             self.metrics.count(
                 protocol.name, name, response.status_code, time.perf_counter() - started

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ogam import errors
-from ogam.protocols.serving import Call, reply
+from ogam.protocols.serving import Call, event, reply
 
 # error -> status, type, code; the first that fits, so the narrow ones stand on top.
 _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
@@ -30,12 +30,25 @@ _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
 )
 
 
+# A capability's word for a parameter where OpenAI has another.
+_PARAMS = {"message": "messages", "text": "input", "texts": "input"}
+
+
 def body(error: errors.OgamError) -> tuple[int, dict[str, Any]]:
     """The status and the JSON of an error."""
     found = next((one[1:] for one in _SHAPES if isinstance(error, one[0])), None)
     status, kind, code = found or (500, "server_error", None)
-    said = {"message": str(error), "type": kind, "param": error.param, "code": code}
+    if status == 413 and error.param in ("prompt", "message"):
+        # Programs look for this code to shorten a conversation.
+        status, code = 400, "context_length_exceeded"
+    param = _PARAMS.get(error.param or "", error.param)
+    said = {"message": str(error), "type": kind, "param": param, "code": code}
     return status, {"error": said}
+
+
+def broken(error: errors.OgamError) -> bytes:
+    """The last event of a stream that broke; the SDK raises APIError for it."""
+    return event(body(error)[1])
 
 
 def failure(error: errors.OgamError, call: Call | None) -> Response:  # noqa: ARG001

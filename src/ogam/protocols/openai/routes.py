@@ -6,7 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ogam.errors import UnknownModelError
-from ogam.protocols.openai import errors, wire
+from ogam.protocols.openai import (
+    errors,
+    routes_chat,
+    routes_completions,
+    routes_embeddings,
+    routes_responses,
+    wire,
+)
 from ogam.protocols.serving import Call, Protocol, Route, reply
 
 _PAGES = "https://developers.openai.com/api/reference/resources"
@@ -66,12 +73,17 @@ PROTOCOL = Protocol(
             page=f"{_PAGES}/models/methods/retrieve",
             reply=wire.Model,
         ),
+        *routes_chat.ROUTES,
+        *routes_responses.ROUTES,
+        *routes_completions.ROUTES,
+        *routes_embeddings.ROUTES,
     ),
     key=_key,
     failure=errors.failure,
     speaks=_speaks,
     vendor_names=(
         "gpt-*",
+        "ft:*",
         "chatgpt-*",
         "o[0-9]*",
         "davinci-*",

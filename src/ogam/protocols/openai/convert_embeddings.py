@@ -1,0 +1,181 @@
+"""OpenAI's embeddings and moderations to Ogam's values and back. Pure."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+
+from ogam.capabilities.base import Units
+from ogam.capabilities.classification import Classification, ClassifyRequest, ClassifyResult
+from ogam.capabilities.embedding import EmbedRequest, EmbedResult, Vectors
+from ogam.errors import InvalidRequestError, UnsupportedOptionError
+from ogam.protocols.openai import wire_embeddings as wire
+from ogam.protocols.openai.convert import texts
+
+# The vendor's bound on the texts of one request.
+MAX_INPUTS = 2048
+
+# What a text is compared with, by category. An encoder knows no categories; it tells how near a
+# text is to each of these. Chosen, as the numbers below, on 64 sentences written for it: the
+# scores order a harmful and a harmless one right in 97% of the pairs, and 25 of 34 harmful ones
+# are nearest to their own category. A rough sieve, not a judge.
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    "harassment": ("insulting and abusing a person", "you are a worthless idiot"),
+    "harassment/threatening": ("I will hurt you",),
+    "hate": ("racist hatred", "hating immigrants, Jews, Muslims or gay people"),
+    "hate/threatening": ("killing all people of a race or religion",),
+    "illicit": ("making drugs, stealing and fraud", "how to commit a crime"),
+    "illicit/violent": ("making a bomb or buying illegal guns",),
+    "self-harm": ("self-harm and suicide",),
+    "self-harm/instructions": ("methods of suicide",),
+    "self-harm/intent": ("I want to kill myself",),
+    "sexual": ("sex and nudity", "pornography"),
+    "sexual/minors": ("child pornography",),
+    "violence": ("killing and hurting people", "murder"),
+    "violence/graphic": ("a bloody, mutilated corpse",),
+}
+HARMLESS = (
+    "everyday life",
+    "the weather",
+    "food and cooking",
+    "medicine and health care",
+    "sport and games",
+    "work and business",
+    "science and education",
+    "family and friends",
+    "computers and programming",
+    "travel and places",
+    "the police and the news",
+    "books, films and music",
+    "a complaint about a product",
+    "feelings and advice",
+    "a museum or a church",
+)
+LABELS = (*(label for own in CATEGORIES.values() for label in own), *HARMLESS)
+# Half of how near the nearest harmless label is counts against a category (AUC 0.94 without it,
+# 0.97 with a half to all of it), in log-odds, and so does the bias, which puts 0.5 where the
+# most of the sentences were told apart: 33 of 34 harmful ones flagged, 3 of 30 harmless ones.
+# Of 40 others, many of them figures of speech: 18 of 20 harmful ones, 5 of 20 harmless ones.
+HARMLESS_WEIGHT = 0.5
+BIAS = 2.5
+
+
+def embed_request(body: wire.EmbeddingsBody) -> EmbedRequest:
+    """What is to be embedded."""
+    found = texts(body.input, "input")
+    _check_inputs(found)
+    return EmbedRequest(texts=tuple(found), dimensions=body.dimensions)
+
+
+def embeddings_body(request: EmbedRequest, model: str) -> wire.EmbeddingsBody:
+    """The body that asks for ``request``, vectors as base64."""
+    return wire.EmbeddingsBody(
+        model=model,
+        input=list(request.texts),
+        dimensions=request.dimensions,
+        encoding_format="base64",
+    )
+
+
+def embeddings_reply(result: EmbedResult, body: wire.EmbeddingsBody) -> wire.Embeddings:
+    """The vectors in the encoding that was asked for."""
+    vectors, tokens = result.vectors, result.units.input_tokens
+    rows: list[str] | list[list[float]]
+    if body.encoding_format == "base64":
+        width = 4 * vectors.dimensions
+        view = memoryview(vectors.data)
+        rows = [
+            base64.b64encode(view[at : at + width]).decode("ascii")
+            for at in range(0, len(view), width)
+        ]
+    else:
+        rows = vectors.tolist()
+    return wire.Embeddings(
+        data=[wire.Embedding(index=at, embedding=row) for at, row in enumerate(rows)],
+        model=result.model,
+        usage=wire.EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+def embed_result(reply: wire.Embeddings, *, engine: str, model: str) -> EmbedResult:
+    """The result in a reply, whichever encoding it has."""
+    rows: list[Sequence[float]] = []
+    for one in sorted(reply.data, key=lambda one: one.index):
+        if isinstance(one.embedding, str):
+            data = base64.b64decode(one.embedding)
+            rows.append(struct.unpack(f"<{len(data) // 4}f", data))
+        else:
+            rows.append(one.embedding)
+    return EmbedResult(
+        engine=engine,
+        model=model,
+        units=Units(input_tokens=reply.usage.prompt_tokens),
+        vectors=Vectors.from_rows(rows),
+    )
+
+
+def classify_request(body: wire.ModerationsBody) -> ClassifyRequest:
+    """What is to be compared with the labels of all categories."""
+    given = [body.input] if isinstance(body.input, str) else body.input
+    whole = [one for one in given if isinstance(one, str)]
+    parts = [one for one in given if not isinstance(one, str)]
+    if parts and whole:
+        raise InvalidRequestError(
+            "input mixes texts and parts.", hint="Send one kind.", param="input"
+        )
+    if parts:
+        for part in parts:
+            if part.type != "text" or part.text is None:
+                raise UnsupportedOptionError(
+                    f"input holds a part of type {part.type!r}; only text is judged here.",
+                    hint="Send text alone.",
+                    param="input",
+                )
+        whole = ["\n".join(part.text or "" for part in parts)]
+    _check_inputs(whole)
+    return ClassifyRequest(texts=tuple(whole), labels=LABELS, multi_label=True)
+
+
+def moderations_reply(result: ClassifyResult, identity: str) -> wire.Moderations:
+    """The judgements. ``model`` says that it is no moderation model that judged."""
+    return wire.Moderations(
+        id=identity,
+        model=f"{result.model} (zero-shot)",
+        results=[moderation(one) for one in result.classifications],
+    )
+
+
+def moderation(found: Classification) -> wire.Moderation:
+    """Scores from 0 to 1 for the 13 categories; those over a half are flagged."""
+    odds = {one.label: _log_odds(one.score) for one in found.scores}
+    against = HARMLESS_WEIGHT * max(odds[label] for label in HARMLESS) + BIAS
+    scores = {
+        category: 1 / (1 + math.exp(against - max(odds[label] for label in labels)))
+        for category, labels in CATEGORIES.items()
+    }
+    flags = {category: score > 0.5 for category, score in scores.items()}
+    return wire.Moderation(
+        flagged=any(flags.values()),
+        categories=flags,
+        category_scores=scores,
+        category_applied_input_types={category: ["text"] for category in scores},
+    )
+
+
+def _log_odds(score: float) -> float:
+    # Kept from 0 and 1, whose odds are infinite.
+    score = min(max(score, 1e-9), 1 - 1e-9)
+    return math.log(score / (1 - score))
+
+
+def _check_inputs(found: list[str]) -> None:
+    if not found:
+        raise InvalidRequestError("input is an empty list.", hint="Give a text.", param="input")
+    if len(found) > MAX_INPUTS:
+        raise InvalidRequestError(
+            f"{len(found):,} texts are too many; {MAX_INPUTS:,} may be sent at once.",
+            hint="Send several requests.",
+            param="input",
+        )

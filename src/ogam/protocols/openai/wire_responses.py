@@ -1,0 +1,256 @@
+"""OpenAI's responses, as types.
+
+https://developers.openai.com/api/reference/resources/responses
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from ogam.protocols.openai.wire import Body
+
+Status = Literal["completed", "incomplete", "in_progress"]
+
+
+class InputPart(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A part of a message: ``input_text``, ``output_text``, ``refusal``; others are refused."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A message, with or without ``type``. Other types of item are refused."""
+
+    type: str = "message"
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+    content: str | list[InputPart] | None = None
+
+
+class ResponseBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What ``responses.create`` sends.
+
+    Without effect: ``include`` (but for logprobs, which are refused), ``max_tool_calls``,
+    ``metadata``, ``parallel_tool_calls``, ``prompt_cache_*``, ``reasoning``,
+    ``safety_identifier``, ``service_tier``, ``store``, ``stream_options``, ``text.verbosity``,
+    ``user``. Nothing is stored, so ``previous_response_id`` is refused.
+    """
+
+    model: str
+    input: str | list[InputItem] | None = None
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    stream: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    # Refused where they ask for something.
+    background: bool | None = None
+    context_management: list[Any] | None = None
+    conversation: Any = None
+    moderation: Any = None
+    previous_response_id: str | None = None
+    prompt: Any = None
+    text: dict[str, Any] | None = None
+    tool_choice: Any = None
+    tools: list[Any] | None = None
+    top_logprobs: int | None = None
+    truncation: str | None = None
+    # Without effect.
+    include: list[str] | None = None
+    max_tool_calls: int | None = None
+    metadata: dict[str, str] | None = None
+    parallel_tool_calls: bool | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: str | None = None
+    reasoning: Any = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    stream_options: Any = None
+    user: str | None = None
+
+
+class OutputText(msgspec.Struct, kw_only=True):
+    """The text of an answer."""
+
+    text: str
+    type: Literal["output_text"] = "output_text"
+    annotations: list[Any] = []
+    logprobs: list[Any] = []
+
+
+class OutputMessage(msgspec.Struct, kw_only=True):
+    """The one item of an answer."""
+
+    id: str
+    status: Status
+    content: list[OutputText]
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+
+
+class InputTokens(msgspec.Struct, kw_only=True):
+    """Nothing is cached."""
+
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class OutputTokens(msgspec.Struct, kw_only=True):
+    """No model here reasons in tokens of its own."""
+
+    reasoning_tokens: int = 0
+
+
+class ResponseUsage(msgspec.Struct, kw_only=True):
+    """What was read and written, in the engine's own tokens."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_tokens_details: InputTokens = msgspec.field(default_factory=InputTokens)
+    output_tokens_details: OutputTokens = msgspec.field(default_factory=OutputTokens)
+
+
+class Incomplete(msgspec.Struct, kw_only=True):
+    """Why an answer ends early."""
+
+    reason: Literal["max_output_tokens"] = "max_output_tokens"
+
+
+class TextFormat(msgspec.Struct, kw_only=True):
+    """Plain text, the only one."""
+
+    type: Literal["text"] = "text"
+
+
+class TextOptions(msgspec.Struct, kw_only=True):
+    """How the text is shaped."""
+
+    format: TextFormat = msgspec.field(default_factory=TextFormat)
+
+
+class Response(msgspec.Struct, kw_only=True):
+    """The reply, with the settings it was made with."""
+
+    id: str
+    created_at: int
+    model: str
+    status: Status
+    output: list[OutputMessage]
+    completed_at: int | None = None
+    usage: ResponseUsage | None = None
+    incomplete_details: Incomplete | None = None
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    metadata: dict[str, str] = {}
+    temperature: float = 1.0
+    top_p: float = 1.0
+    text: TextOptions = msgspec.field(default_factory=TextOptions)
+    object: Literal["response"] = "response"
+    background: bool = False
+    error: None = None
+    parallel_tool_calls: bool = True
+    previous_response_id: None = None
+    store: bool = False
+    tool_choice: Literal["auto"] = "auto"
+    tools: list[Any] = []
+    top_logprobs: int = 0
+    truncation: Literal["disabled"] = "disabled"
+
+
+class ResponseEvent(msgspec.Struct, kw_only=True, tag_field="type"):
+    """The base of a stream's events; ``type`` is the event's name.
+
+    https://developers.openai.com/api/reference/resources/responses/streaming-events
+    """
+
+    sequence_number: int
+
+
+class Created(ResponseEvent, kw_only=True, tag="response.created"):
+    """The first event."""
+
+    response: Response
+
+
+class InProgress(ResponseEvent, kw_only=True, tag="response.in_progress"):
+    """The second event."""
+
+    response: Response
+
+
+class ItemAdded(ResponseEvent, kw_only=True, tag="response.output_item.added"):
+    """The answer begins."""
+
+    item: OutputMessage
+    output_index: int = 0
+
+
+class PartAdded(ResponseEvent, kw_only=True, tag="response.content_part.added"):
+    """Its text begins."""
+
+    item_id: str
+    part: OutputText
+    output_index: int = 0
+    content_index: int = 0
+
+
+class TextAdded(ResponseEvent, kw_only=True, tag="response.output_text.delta"):
+    """More text."""
+
+    item_id: str
+    delta: str
+    output_index: int = 0
+    content_index: int = 0
+    logprobs: list[Any] = []
+
+
+class TextDone(ResponseEvent, kw_only=True, tag="response.output_text.done"):
+    """All text."""
+
+    item_id: str
+    text: str
+    output_index: int = 0
+    content_index: int = 0
+    logprobs: list[Any] = []
+
+
+class PartDone(ResponseEvent, kw_only=True, tag="response.content_part.done"):
+    """The text ends."""
+
+    item_id: str
+    part: OutputText
+    output_index: int = 0
+    content_index: int = 0
+
+
+class ItemDone(ResponseEvent, kw_only=True, tag="response.output_item.done"):
+    """The answer ends."""
+
+    item: OutputMessage
+    output_index: int = 0
+
+
+class Completed(ResponseEvent, kw_only=True, tag="response.completed"):
+    """The last event of an answer that ended by itself."""
+
+    response: Response
+
+
+class Incompleted(ResponseEvent, kw_only=True, tag="response.incomplete"):
+    """The last event of an answer that reached its limit."""
+
+    response: Response
+
+
+class Failed(ResponseEvent, kw_only=True, tag="error"):
+    """The last event of an answer that broke."""
+
+    message: str
+    code: str | None = None
+    param: str | None = None
