@@ -7,6 +7,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile("ogam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ogam")
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +22,7 @@ def _own_settings(
     for name in [name for name in os.environ if name.startswith("OGAM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture(autouse=True)

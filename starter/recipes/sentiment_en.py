@@ -28,6 +28,7 @@ SETTINGS = Settings(
     learning_rate=1e-4,
     average=0.999,
     evaluations=2,
+    patience=2,
     bf16=True,
     seed=1,
     save_every=500,

@@ -28,7 +28,7 @@ from ogam.training.classifier import Settings, Source, train
 from ogam.training.runs import Run
 
 FINE_TUNING = Settings(
-    epochs=4,
+    epochs=3,
     batch_size=64,
     learning_rate=2e-4,
     average=0.999,
@@ -54,16 +54,16 @@ class Pretraining(msgspec.Struct, frozen=True, kw_only=True):
     learns more from each text than at BERT's 15% (Wettig et al. 2023).
     """
 
-    vocabulary: int = 12_000
+    vocabulary: int = 8000
     hidden: int = 256
-    layers: int = 4
+    layers: int = 3
     heads: int = 4
     feed_forward: int = 1024
     positions: int = 128
-    steps: int = 7000
+    steps: int = 3000
     batch_size: int = 128
     learning_rate: float = 1e-3
-    warm_up: int = 500
+    warm_up: int = 300
     hidden_share: float = 0.25
     save_every: int = 250
     seed: int = 1

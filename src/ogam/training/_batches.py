@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Batches sorted by length together: with 50, 3% of what SST-2's batches hold is padding.
 POOL = 50
+# The label of an example without one: torch's cross-entropy passes over it.
+UNLABELLED = -100
 
 
 class Tokens(NamedTuple):

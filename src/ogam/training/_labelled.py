@@ -18,7 +18,8 @@ from ogam.training import data
 class Source(NamedTuple):
     """A file (TSV, CSV, JSONL, Parquet) and the names of its columns.
 
-    ``second`` names the column of a second text, where the label belongs to a pair.
+    ``label`` empty: there are no labels. ``second`` names the column of a second text, where
+    the label belongs to a pair.
     """
 
     path: Path
@@ -35,21 +36,23 @@ class Example(NamedTuple):
     label: str
 
 
-def read(source: Source, names: Mapping[str, str] | None = None) -> list[Example]:
+def read(
+    source: Source, names: Mapping[str, str] | None = None, *, optional: bool = False
+) -> list[Example]:
     """All examples of a file, labels renamed by ``names`` (as in ``{"0": "NEGATIVE"}``).
 
-    Raises InvalidRequestError for what :func:`ogam.training.data.rows` refuses, and for a row
-    without text or without label.
+    ``optional`` lets a row go without label, which is empty then. Raises InvalidRequestError for
+    what :func:`ogam.training.data.rows` refuses, and for a row without text or without label.
     """
     path = source.path
     found: list[Example] = []
     for number, row in enumerate(data.rows(path), 1):
         text = data.column(row, source.text, path)
-        label = data.column(row, source.label, path).strip()
+        label = data.column(row, source.label, path).strip() if source.label else ""
         second = data.column(row, source.second, path) if source.second else ""
         if not text.strip() or (source.second and not second.strip()):
             raise InvalidRequestError(f"{path}, row {number}, has no text.", hint="Take it out.")
-        if not label:
+        if not label and not optional:
             raise InvalidRequestError(f"{path}, row {number}, has no label.", hint="Take it out.")
         found.append(Example(text, second, (names or {}).get(label, label)))
     return found

@@ -74,7 +74,7 @@ def tokenizer(folder: Path, max_tokens: int) -> tuple[Any, bool]:
     """
     with needs("train"):
         from transformers import AutoTokenizer
-    with _plainly(folder, "tokenizer"):
+    with plainly(folder, "tokenizer"):
         whole: Any = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
         # A copy: transformers changes its own one's settings at every call.
         own = type(whole.backend_tokenizer).from_str(whole.backend_tokenizer.to_str())
@@ -87,7 +87,7 @@ def classifier(folder: Path, labels: Sequence[str]) -> Any:
     """The encoder with a head for ``labels``, fresh where the folder has none that fits."""
     with needs("train"):
         from transformers import AutoModelForSequenceClassification
-    with _plainly(folder, "model"):
+    with plainly(folder, "model"):
         return AutoModelForSequenceClassification.from_pretrained(
             folder,
             num_labels=len(labels),
@@ -102,8 +102,51 @@ def classifier(folder: Path, labels: Sequence[str]) -> Any:
         )
 
 
+def trained_classifier(folder: Path) -> Any:
+    """A classifier as it was saved, its head too.
+
+    Raises InvalidRequestError where the folder has no weights for the head: a fresh one would
+    answer at random.
+    """
+    with needs("train"):
+        from transformers import AutoModelForSequenceClassification
+    with plainly(folder, "model"):
+        network, report = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype="float32",
+            output_loading_info=True,
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise InvalidRequestError(
+            f"{folder} is no trained classifier: it has no weights for {missing[0]}.",
+            hint="Fine-tune it first: ogam train classifier DATA --model FOLDER --out RUN.",
+            param="teacher",
+        )
+    return network
+
+
+def configuration(folder: Path) -> Any:
+    """What ``config.json`` in a folder says."""
+    with needs("train"):
+        from transformers import AutoConfig
+    with plainly(folder, "configuration"):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def untrained_classifier(config: Any) -> Any:
+    """A classifier of that configuration, its weights drawn at random."""
+    with needs("train"):
+        from transformers import AutoModelForSequenceClassification
+    with plainly(Path(config.name_or_path or "."), "model"):
+        return AutoModelForSequenceClassification.from_config(config, dtype="float32")
+
+
 @contextlib.contextmanager
-def _plainly(folder: Path, what: str) -> Generator[None]:
+def plainly(folder: Path, what: str) -> Generator[None]:
     """Keep transformers quiet, and turn whatever it raises into one line."""
     from transformers.utils import logging as own
 

@@ -17,12 +17,13 @@ import math
 import os
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from ogam.errors import EngineError, InvalidRequestError
 from ogam.extras import needs
+from ogam.media import files
 from ogam.training import _attention, _batches, _labelled, _pretrained, _progress, _scores
 from ogam.training._labelled import Example, Source
 from ogam.training._scores import LabelScores, Scores
@@ -31,7 +32,19 @@ from ogam.training.runs import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LabelScores", "Outcome", "Scores", "Settings", "Source", "train", "use_threads"]
+__all__ = [
+    "LabelScores",
+    "Lesson",
+    "Outcome",
+    "Reader",
+    "Scores",
+    "Settings",
+    "Source",
+    "fit",
+    "reach",
+    "train",
+    "use_threads",
+]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +117,20 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     drop: float | None = None
 
 
+class Lesson(Protocol):
+    """What a network learns beside the labels, such as what a teacher says."""
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Weights of its own that learn with the network, by name."""
+        ...
+
+    def cost(
+        self, network: Any, inputs: Mapping[str, Tensor], right: Tensor, hard: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The cost of a batch, and the network's logits; ``hard`` is the cross-entropy."""
+        ...
+
+
 def train(
     data: Source,
     model: str | os.PathLike[str],
@@ -145,11 +172,41 @@ def train(
     )
     torch.manual_seed(settings.seed)
     network = _pretrained.classifier(folder, labels)
-    tokenizer, types = _pretrained.tokenizer(folder, _reach(network, settings.max_tokens))
-    reader = _Reader(tokenizer, types, network.config.pad_token_id or 0, labels)
-    weights = _labelled.balanced(training, labels) if settings.class_weights else None
-    fit = _Fit(run, network, reader, settings, weights)
-    steps, ended = fit.run(reader.tokens(training), reader.tokens(validation))
+    tokenizer, types = _pretrained.tokenizer(folder, reach(network, settings.max_tokens))
+    reader = Reader(tokenizer, types, network.config.pad_token_id or 0, labels)
+    return fit(
+        run,
+        network,
+        reader,
+        (training, validation),
+        settings,
+        pairs=data.second is not None,
+        about=about,
+    )
+
+
+def fit(
+    run: Run,
+    network: Any,
+    reader: Reader,
+    examples: tuple[Sequence[Example], Sequence[Example]],
+    settings: Settings,
+    *,
+    pairs: bool,
+    about: Mapping[str, Any] | None = None,
+    lesson: Lesson | None = None,
+) -> Outcome:
+    """Train ``network`` in ``run`` on the first of ``examples``, validate on the second, export.
+
+    ``lesson`` is what it learns beside the labels. Goes on from the run's last checkpoint.
+    """
+    # What the weights in RUN/best belong to, so that they can be loaded again.
+    files.write(run.folder / "config.json", network.config.to_json_string().encode())
+    training, validation = (reader.tokens(one) for one in examples)
+    weights = _labelled.balanced(examples[0], reader.labels) if settings.class_weights else None
+    steps, ended = _Fit(run, network, reader, settings, weights, lesson=lesson).run(
+        training, validation
+    )
     run.draw_loss()
     if not ended:
         return Outcome(folder=run.folder, finished=False, steps=steps)
@@ -160,12 +217,12 @@ def train(
 
     compared = export_classifier.export(
         network,
-        tokenizer,
-        labels,
-        reader.tokens(validation),
+        reader.tokenizer,
+        reader.labels,
+        validation,
         run.folder / "model",
-        types=types,
-        pairs=data.second is not None,
+        types=reader.types,
+        pairs=pairs,
         about=about,
     )
     _scores.draw_confusion(compared.digits, run.folder / "confusion.png")
@@ -181,20 +238,22 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-class _Reader:
+class Reader:
     """Examples to tokens and batches."""
 
     def __init__(self, tokenizer: Any, types: bool, padding: int, labels: Sequence[str]) -> None:
-        self.types, self.labels = types, list(labels)
-        self._tokenizer, self._padding = tokenizer, padding
+        self.tokenizer, self.types, self.labels = tokenizer, types, list(labels)
+        self.padding = padding
         self._index = {label: index for index, label in enumerate(labels)}
+        self._index[""] = _batches.UNLABELLED
 
     def tokens(self, examples: Sequence[Example]) -> list[_batches.Tokens]:
+        """Each example as the network reads it."""
         pairs = [(one.text, one.second) if one.second else one.text for one in examples]
         found = (
             encoding
             for start in range(0, len(pairs), 4096)
-            for encoding in self._tokenizer.encode_batch(pairs[start : start + 4096])
+            for encoding in self.tokenizer.encode_batch(pairs[start : start + 4096])
         )
         return [
             _batches.Tokens(encoding.ids, encoding.type_ids, self._index[one.label])
@@ -202,7 +261,8 @@ class _Reader:
         ]
 
     def batch(self, batch: Sequence[_batches.Tokens]) -> tuple[dict[str, Tensor], Tensor]:
-        return _batches.tensors(batch, self._padding, self.types)
+        """The network's inputs, (batch, tokens) each, and the labels."""
+        return _batches.tensors(batch, self.padding, self.types)
 
 
 class _Fit:
@@ -212,15 +272,20 @@ class _Fit:
         self,
         run: Run,
         network: Any,
-        reader: _Reader,
+        reader: Reader,
         settings: Settings,
         weights: Sequence[float] | None,
+        *,
+        lesson: Lesson | None = None,
     ) -> None:
         import torch
 
         self._run, self._network, self._reader, self._settings = run, network, reader, settings
-        matrices = [one for one in network.parameters() if one.ndim > 1]
-        vectors = [one for one in network.parameters() if one.ndim <= 1]
+        self._lesson = lesson
+        self._own = lesson.parameters() if lesson else {}
+        self._learning = [*network.parameters(), *self._own.values()]
+        matrices = [one for one in self._learning if one.ndim > 1]
+        vectors = [one for one in self._learning if one.ndim <= 1]
         # Biases and norms are not decayed, as in BERT's own recipe. fused: 17 ms a step instead
         # of 100 for 22.7 million weights on two cores.
         self._optimizer = torch.optim.AdamW(
@@ -283,7 +348,7 @@ class _Fit:
             group["lr"] = self._rate(step, total)
         loss = self._loss(batch)[0]
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self._learning, self._settings.clip)
         value = loss.item()
         if not math.isfinite(value) or not math.isfinite(norm.item()):
             raise EngineError(
@@ -298,7 +363,7 @@ class _Fit:
             share = 1 - min(self._settings.average, (1 + step) / (10 + step))
             with torch.no_grad():
                 parameters = list(self._network.parameters())
-                torch._foreach_lerp_(list(self._mean.values()), parameters, share)  # pyright: ignore[reportPrivateUsage]
+                torch._foreach_lerp_(list(self._mean.values()), parameters, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         return value
 
     @contextlib.contextmanager
@@ -318,6 +383,8 @@ class _Fit:
         inputs, right = self._reader.batch(batch)
         precision = torch.autocast("cpu", torch.bfloat16, enabled=self._settings.bf16)
         with precision, _attention.for_short_rows():
+            if self._lesson is not None and self._network.training:
+                return *self._lesson.cost(self._network, inputs, right, self._cost), right
             logits = self._network(**inputs).logits
         logits = logits.float()
         return self._cost(logits, right), logits, right
@@ -362,6 +429,7 @@ class _Fit:
 
         tensors = {f"model.{name}": one for name, one in self._network.state_dict().items()}
         tensors |= {f"mean.{name}": one for name, one in self._mean.items()}
+        tensors |= {f"lesson.{name}": one for name, one in self._own.items()}
         for index, state in self._optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{index}.{name}": one for name, one in state.items()})
         tensors["random"] = torch.get_rng_state()
@@ -389,6 +457,9 @@ class _Fit:
                 model[rest] = tensor
             elif kind == "mean":
                 self._mean[rest] = tensor
+            elif kind == "lesson":
+                with torch.no_grad():
+                    self._own[rest].copy_(tensor)
             elif kind == "optimizer":
                 index, _, part = rest.partition(".")
                 kept.setdefault(int(index), {})[part] = tensor
@@ -411,7 +482,7 @@ def _examples(
     return _labelled.without(examples, validation), validation
 
 
-def _reach(network: Any, wanted: int) -> int:
+def reach(network: Any, wanted: int) -> int:
     """How many tokens the model can read at most, up to ``wanted``."""
     config = network.config
     # RoBERTa counts its positions from the padding's id on.

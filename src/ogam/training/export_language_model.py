@@ -27,10 +27,22 @@ if TYPE_CHECKING:
     from ogam.training.language_model import Score, Settings
 
 
+FROM_NOTHING = "Trained from nothing by `ogam train language-model`"
+
+
 def export(
-    folder: Path, model: Any, tokenizer: Tokenizer, settings: Settings, score: Score
+    folder: Path,
+    model: Any,
+    tokenizer: Tokenizer,
+    settings: Settings,
+    score: Score,
+    *,
+    made: str = FROM_NOTHING,
 ) -> None:
-    """Write ``folder``, in place of one that is there; whole or not at all."""
+    """Write ``folder``, in place of one that is there; whole or not at all.
+
+    ``made`` says on the card how the model came to be.
+    """
     temporary = folder.with_name(f".{folder.name}.new")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -38,7 +50,7 @@ def export(
         _save(temporary / "hf", model, tokenizer)
         convert(temporary / "hf", temporary, settings.quantization)
         (temporary / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
-        (temporary / "CARD.md").write_text(_card(model, settings, score), encoding="utf-8")
+        (temporary / "CARD.md").write_text(_card(model, settings, score, made), encoding="utf-8")
         manifest = _manifest(temporary, folder.resolve().parent.name, model, settings, score)
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
         (temporary / MANIFEST).write_text(text, encoding="utf-8")
@@ -130,13 +142,13 @@ def _manifest(
     }
 
 
-def _card(model: Any, settings: Settings, score: Score) -> str:
+def _card(model: Any, settings: Settings, score: Score, made: str) -> str:
     return f"""# A language model of GPT-2's architecture
 
 {model.num_parameters():,} parameters: d_model {settings.d_model}, {settings.layers} layers,
 {settings.heads} heads, a context of {settings.context} tokens, {model.config.vocab_size:,} tokens.
 
-Trained from nothing by `ogam train language-model`, {settings.steps:,} steps of
+{made}, {settings.steps:,} steps of
 {settings.batch * settings.accumulate} blocks, on {len(settings.files)} files.
 
 On {"its validation files" if settings.valid else "text held out of them"}

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -133,17 +133,40 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         return self.nats / math.log(2) / self.bytes
 
 
-def train(folder: Path, settings: Settings, *, resume: bool = False) -> Score | None:
+class Lesson(Protocol):
+    """What a model learns in place of its text alone, such as what a teacher says of it.
+
+    ``settings`` are what the run depends on beside its own settings, ``made`` what the model's
+    card says of how it was made.
+    """
+
+    settings: Mapping[str, Any]
+    made: str
+
+    def begin(self, model: Any) -> None:
+        """Put the weights to begin with into the model."""
+        ...
+
+    def cost(self, model: Any, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The cost of a batch (batch, context)."""
+        ...
+
+
+def train(
+    folder: Path, settings: Settings, *, resume: bool = False, lesson: Lesson | None = None
+) -> Score | None:
     """Run, or go on with, the run in ``folder``; the score of the model that was exported.
 
-    None where the run was stopped before its end: its checkpoint is written then. Raises
-    InvalidRequestError for data or settings that cannot be used, EngineError where the loss
-    is no longer a number, OutputError where ``folder`` cannot be written.
+    ``lesson`` is what it learns in place of its text alone. None where the run was stopped
+    before its end: its checkpoint is written then. Raises InvalidRequestError for data or
+    settings that cannot be used, EngineError where the loss is no longer a number, OutputError
+    where ``folder`` cannot be written.
     """
     for path in (*settings.files, *settings.valid):
         # Before a run is made whose folder would then be in the way.
         _check_text(Path(path), lines=settings.lines)
-    run = Run(folder, msgspec.to_builtins(settings), resume=resume)
+    fixed = {**msgspec.to_builtins(settings), **(lesson.settings if lesson else {})}
+    run = Run(folder, fixed, resume=resume)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
@@ -152,14 +175,15 @@ def train(folder: Path, settings: Settings, *, resume: bool = False) -> Score | 
         if not resume:  # nothing was there before, and nothing in it is worth keeping
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    trainer = _Trainer(run, settings, tokenizer, training, validation)
+    trainer = _Trainer(run, settings, tokenizer, training, validation, lesson=lesson)
     if not trainer.run_steps():
         return None
     score = trainer.take_best()
     run.draw_loss()
     from ogam.training.export_language_model import export
 
-    export(folder / "model", trainer.model, tokenizer, settings, score)
+    made = {"made": lesson.made} if lesson else {}
+    export(folder / "model", trainer.model, tokenizer, settings, score, **made)
     return score
 
 
@@ -209,7 +233,10 @@ class _Trainer:
         tokenizer: Tokenizer,
         training: Stream,
         validation: Stream,
+        *,
+        lesson: Lesson | None = None,
     ) -> None:
+        self._lesson = lesson
         self._run, self._settings = run, settings
         self._training, self._validation = training, validation
         self._sizes = texts.byte_lengths(tokenizer)
@@ -231,6 +258,8 @@ class _Trainer:
                 use_cache=False,
             )
         )
+        if lesson is not None:
+            lesson.begin(model)
         self.model = model.to(self._device)
         # The output layer shares the embedding's weights: it is one parameter, under one name.
         self._parameters: dict[str, Tensor] = dict(self.model.named_parameters())
@@ -293,10 +322,13 @@ class _Trainer:
         total = 0.0
         for inputs, targets in self._batches():
             with self._autocast():
-                logits = self.model(input_ids=inputs).logits
-                loss = functional.cross_entropy(
-                    logits.flatten(0, 1).float(), targets.flatten(), reduction="mean"
-                )
+                if self._lesson is not None:
+                    loss = self._lesson.cost(self.model, inputs, targets)
+                else:
+                    logits = self.model(input_ids=inputs).logits
+                    loss = functional.cross_entropy(
+                        logits.flatten(0, 1).float(), targets.flatten(), reduction="mean"
+                    )
             share = loss / settings.accumulate
             share.backward()
             total += float(share.detach())

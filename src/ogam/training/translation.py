@@ -61,9 +61,18 @@ def train(settings: Settings, folder: Path, *, resume: bool = False) -> Outcome:
     run = Run(folder, fixed, resume=resume)
     free = {name: getattr(settings, name) for name in FREE}
     files.write(folder / "free.json", msgspec.json.encode(free) + b"\n")
-    corpus = translation_corpus.load(settings, folder)
+    return fit(run, settings, translation_corpus.load(settings, folder))
+
+
+def fit(
+    run: Run, settings: Settings, corpus: Corpus, initial: Mapping[str, Tensor] | None = None
+) -> Outcome:
+    """Train on ``corpus`` in ``run``, from its last checkpoint on, and export.
+
+    ``initial`` are the weights to begin with, instead of ones drawn at random.
+    """
     with _threads(settings.threads):
-        trainer = _Trainer(settings, run, corpus)
+        trainer = _Trainer(settings, run, corpus, initial)
         finished = trainer.run_to_end()
         if not finished:
             return trainer.outcome(None)
@@ -111,7 +120,13 @@ def _precision(settings: Settings, device: torch.device) -> contextlib.AbstractC
 class _Trainer:
     """The model, Adam, and where the run stands."""
 
-    def __init__(self, settings: Settings, run: Run, corpus: Corpus) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        corpus: Corpus,
+        initial: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self._settings = settings
         self._run = run
         self._corpus = corpus
@@ -120,6 +135,8 @@ class _Trainer:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = Transformer(settings.shape(len(corpus.tokens.vocabulary))).to(device)
+        if initial is not None:
+            self.model.load_state_dict(initial)
         self._parameters = list(self.model.parameters())
         self._adam = torch.optim.Adam(
             self._parameters, lr=settings.lr, betas=settings.betas, fused=True

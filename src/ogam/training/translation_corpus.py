@@ -35,14 +35,26 @@ class Corpus(NamedTuple):
 
 def load(settings: Settings, folder: Path) -> Corpus:
     """Read the data, make the tokens, leave out what is too long."""
+    return build(settings, folder, *texts(settings))
+
+
+def texts(settings: Settings) -> tuple[list[Text], list[Text], list[Text]]:
+    """The pairs for training, validation (held out where there is no file of it) and test."""
     known = Languages(settings.source_language, settings.target_language)
-    texts, valid, test = (
+    train, valid, test = (
         read([Path(one) for one in paths], settings.columns, known) if paths else []
         for paths in (settings.train, settings.valid, settings.test)
     )
     if not valid:
-        texts, valid = _hold_out(texts, settings.seed)
-    pairs = tuple(sorted({(one.languages.source, one.languages.target) for one in texts}))
+        train, valid = _hold_out(train, settings.seed)
+    return train, valid, test
+
+
+def build(
+    settings: Settings, folder: Path, train: list[Text], valid: list[Text], test: list[Text]
+) -> Corpus:
+    """Pairs to numbers, by the tokens in ``folder`` or new ones; the too long left out."""
+    pairs = tuple(sorted({(one.languages.source, one.languages.target) for one in train}))
     targets = sorted({target for _, target in pairs})
     tagged = settings.target_token
     if tagged is None:
@@ -55,8 +67,8 @@ def load(settings: Settings, folder: Path) -> Corpus:
                 hint="Train on that pair of languages too, or leave it out.",
             )
     extra = [target_token(one) for one in targets] if tagged else []
-    tokens = make_tokens(folder, settings.tokens, texts, extra, settings.vocabulary)
-    fitting, dropped = _fitting(numbers(tokens, texts, tagged=tagged), settings)
+    tokens = make_tokens(folder, settings.tokens, train, extra, settings.vocabulary)
+    fitting, dropped = _fitting(numbers(tokens, train, tagged=tagged), settings)
     valid_numbers, _ = _fitting(numbers(tokens, valid, tagged=tagged), settings)
     if not fitting or not valid_numbers:
         raise InvalidRequestError(
@@ -64,7 +76,7 @@ def load(settings: Settings, folder: Path) -> Corpus:
         )
     if dropped:
         data.warn(
-            f"{dropped:,} of {len(texts):,} pairs have more than {settings.max_tokens} tokens "
+            f"{dropped:,} of {len(train):,} pairs have more than {settings.max_tokens} tokens "
             "and are left out."
         )
     return Corpus(tokens, tagged, pairs, fitting, valid_numbers, valid, test)

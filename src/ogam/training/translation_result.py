@@ -55,7 +55,7 @@ def scores(settings: Settings, folder: Path, corpus: Corpus) -> dict[str, dict[s
     They are also written to ``folder``/scores.json.
     """
     found = {
-        part: _measure(settings, corpus, folder / "model", texts)
+        part: measure(settings, corpus, folder / "model", texts)
         for part, texts in (("valid", corpus.valid_texts), ("test", corpus.test_texts))
     }
     encoded = msgspec.json.format(msgspec.json.encode(found), indent=1)
@@ -71,9 +71,10 @@ def average(weights: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def _measure(
+def measure(
     settings: Settings, corpus: Corpus, folder: Path, texts: Sequence[Text]
 ) -> dict[str, Scores]:
+    """BLEU and chrF of the exported model in ``folder``, by pair of languages."""
     found: dict[str, Scores] = {}
     tokens = corpus.tokens
     for languages in sorted({one.languages for one in texts}):
