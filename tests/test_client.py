@@ -135,6 +135,8 @@ def test_every_capability_answers(client: Ogam) -> None:
     assert client.see(np.zeros((9, 9, 3), np.uint8)).text
     assert client.translate("hi", "ko").text == "[ko] hi"
     assert client.translate("hi", "ko", glossary={"hi": "ho"}).text == "[ko] ho"
+    (two,) = client.translate("hi", "ko", alternatives=2).translations
+    assert two.alternatives == ("[ko] hi (2)",)
     assert client.classify("x", ["a", "b"]).label in ("a", "b")
     assert len(client.embed(["a", "b"]).vectors) == 2
     assert client.voices()[0].id == "ada"

@@ -302,8 +302,12 @@ class AsyncOgam:
         formality: Formality = "default",
         context: str = "",
         glossary: Mapping[str, str] | None = None,
+        alternatives: int = 1,
     ) -> TranslateResult:
-        """Translate a text, or several, into ``target``; the source is found if not given."""
+        """Translate a text, or several, into ``target``; the source is found if not given.
+
+        ``alternatives`` asks for so many translations of each.
+        """
         request = TranslateRequest(
             texts=_texts(text),
             target=target,
@@ -311,6 +315,7 @@ class AsyncOgam:
             formality=formality,
             context=context,
             glossary=tuple((glossary or {}).items()),
+            alternatives=alternatives,
         )
         return await self._call("translate", request, TranslateResult, model)
 

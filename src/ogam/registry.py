@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from ogam.errors import (
 from ogam.extras import entry_points, install_line
 from ogam.models import store
 
+_log = logging.getLogger("ogam")
 # The collection that the routes name by default.
 STARTER = "starter"
 BUILT_IN: dict[str, str] = {
@@ -43,6 +45,8 @@ BUILT_IN: dict[str, str] = {
     "opencv": "ogam.engines.opencv:OpenCvEngine",
     "pocketsphinx": "ogam.engines.pocketsphinx:PocketSphinxEngine",
     "rapidocr": "ogam.engines.rapidocr:RapidOcrEngine",
+    "transformers": "ogam.engines.huggingface_transformers:TransformersEngine",
+    "whisper": "ogam.engines.whisper:WhisperEngine",
     "word2vec": "ogam.engines.word2vec:Word2VecEngine",
 }
 
@@ -95,6 +99,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._engines: dict[str, Any] = {}
+        self._manifests: dict[str, store.Manifest | None] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Any:
@@ -104,12 +109,22 @@ class Registry:
             if engine is None:
                 ref = parse(name)
                 engine = self._engines[name] = engine_class(ref.engine)(ref)
+                about = self._manifests[name] = store.read(ref.folder)
+                if about is not None and about.untrained:
+                    _log.warning(
+                        "%s has a head that was never trained: its answers are noise", name
+                    )
             return engine
+
+    def manifest(self, name: str) -> store.Manifest | None:
+        """What the model's folder says of it; None for a model without a folder or manifest."""
+        return self._manifests.get(name)
 
     def close(self) -> None:
         """Close every engine made so far."""
         with self._lock:
             engines, self._engines = list(self._engines.values()), {}
+            self._manifests = {}
         for engine in engines:
             engine.close()
 

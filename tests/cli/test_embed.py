@@ -117,3 +117,68 @@ def test_the_path_of_a_file_stands_for_its_lines(ogam, corpus):
     printed = ogam("embed", corpus, "three").out
     texts = [json.loads(line)["text"] for line in printed.splitlines()]
     assert texts == [*TEXTS, "three"]
+
+
+@pytest.fixture
+def words() -> str:
+    Path("words").mkdir()
+    rows = {"man": "1 0 0", "woman": "1 1 0", "king": "1 0 1", "queen": "1 1 1", "car": "-3 .5 .2"}
+    text = "".join(f"{word} {row}\n" for word, row in rows.items())
+    Path("words/glove.txt").write_text(text)
+    return "word2vec/./words"
+
+
+def test_similar_finds_the_nearest_words_and_analogies(ogam, words):
+    done = ogam("similar", "--nearest", "queen", "--top", "2", "-m", words)
+    assert [line.split("\t")[0] for line in done.out.splitlines()] == ["woman", "king"]
+    assert done.out.splitlines()[0] == "woman\t0.8165"
+    assert len(ogam("similar", "--nearest", "queen", "-m", words).out.splitlines()) == 4
+    done = ogam("similar", "--analogy", "man", "king", "woman", "-m", words, "--json")
+    told = json.loads(done.out)
+    assert told["words"] == ["man", "king", "woman"]
+    assert told["nearest"][0]["word"] == "queen"
+    assert ogam("similar", "--nearest", "queen", "-m", words, "-o", "near.tsv").out == ""
+    assert Path("near.tsv").read_text().startswith("woman\t")
+
+
+def test_similar_draws_a_map_of_words(ogam, words):
+    pytest.importorskip("matplotlib")
+    done = ogam("similar", "--map", "map.png", "king", "queen", "man", "-m", words)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert Path("map.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--nearest", "kings"], "It knows king."),
+        (["--analogy", "man", "king", "womann"], "It knows woman."),
+        (["--map", "map.png", "king", "quen"], "It knows queen."),
+        (["--nearest", "a b"], "does not know the word 'a b'"),
+    ],
+)
+def test_a_word_the_model_does_not_know_is_one_line_with_near_ones(ogam, words, arguments, told):
+    done = ogam("similar", *arguments, "-m", words)
+    assert done.code == 1 and done.out == ""
+    assert told in done.err and done.err.count("\n") == 1
+    assert not Path("map.png").exists()
+
+
+def test_a_model_without_words_says_so(ogam):
+    for arguments in (["--nearest", "king"], ["--analogy", "man", "king", "woman"]):
+        done = ogam("similar", *arguments, "-m", "fake")
+        assert done.code == 1
+        assert "no list of words" in done.err and "word2vec/./FOLDER" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["king", "--nearest", "queen"],
+        ["--nearest", "a", "--analogy", "a", "b", "c"],
+        ["--map", "map.png", "a", "b", "--json"],
+        ["--map", "map.png", "--among", "lines.txt", "a"],
+    ],
+)
+def test_ways_of_asking_that_exclude_each_other_are_refused(ogam, arguments):
+    assert ogam("similar", *arguments, "-m", "fake").code == 2

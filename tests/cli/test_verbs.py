@@ -224,6 +224,16 @@ class TestTranslate:
         assert told["target"] == "de"
         assert told["translations"] == [{"text": "[de] a", "source": "fr"}]
 
+    def test_alternatives_stand_on_the_line_of_their_text(self, ogam):
+        done = ogam("translate", "--to", "de", "--alternatives", "3", "a", "b")
+        assert done.out == "[de] a\t[de] a (2)\t[de] a (3)\n[de] b\t[de] b (2)\t[de] b (3)\n"
+        command = ("translate", "--to", "de", "a", "--alternatives")
+        told = json.loads(ogam(*command, "2", "--json").out)
+        assert told["translations"][0]["alternatives"] == ["[de] a (2)"]
+        for count in ("0", "21"):
+            bad = ogam(*command, count)
+            assert bad.code == 1 and "from 1 to 20" in bad.err
+
     def test_formality_is_one_of_five(self, ogam):
         assert ogam("translate", "--to", "de", "--formality", "prefer_less", "a").code == 0
         assert ogam("translate", "--to", "de", "--formality", "rude", "a").code == 2

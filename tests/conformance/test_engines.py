@@ -29,7 +29,7 @@ from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult, Speech
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
 from ogam.capabilities.translation import TranslateRequest, TranslateResult
 from ogam.capabilities.vision import FEATURES, SeeRequest, SeeResult
-from ogam.errors import NotFoundError, OgamError
+from ogam.errors import NotFoundError, OgamError, UnsupportedOptionError
 from ogam.media import Audio, Image
 
 MODELS = {
@@ -41,7 +41,14 @@ MODELS = {
     "starter/all-MiniLM-L6-v2": {"embed", "classify"},
 }
 # No model of theirs ships: tests/engines makes a tiny one for each, and holds it to the same.
-MADE_IN_TESTS = {"ctranslate2_generator", "ctranslate2_translator", "onnx_classifier", "word2vec"}
+MADE_IN_TESTS = {
+    "ctranslate2_generator",
+    "ctranslate2_translator",
+    "onnx_classifier",
+    "transformers",
+    "whisper",
+    "word2vec",
+}
 
 
 def having(capability: str) -> list[str]:
@@ -255,6 +262,21 @@ def test_translations_keep_their_order(engines: Any, model: str) -> None:
         for text in texts
     ]
     assert list(result.texts) == alone
+
+
+@pytest.mark.parametrize("model", having("translate"))
+def test_alternatives_are_further_translations_or_refused(engines: Any, model: str) -> None:
+    request = TranslateRequest(texts=("one", "two"), target="de", source="en", alternatives=3)
+    try:
+        result = engines.get(model).translate(request)
+    except UnsupportedOptionError:
+        return
+    plain = engines.get(model).translate(msgspec.structs.replace(request, alternatives=1))
+    assert result.texts == plain.texts
+    assert result.units == plain.units
+    for one, alone in zip(result.translations, plain.translations, strict=True):
+        assert len({one.text, *one.alternatives}) == 1 + len(one.alternatives) <= 3
+        assert alone.alternatives == ()
 
 
 @pytest.mark.parametrize("model", having("classify"))

@@ -18,10 +18,8 @@ ctranslate2 = pytest.importorskip("ctranslate2")
 
 from ogam.capabilities.base import CancelledWork, ModelRef, cancellable  # noqa: E402
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, Message  # noqa: E402
-from ogam.engines.ctranslate2_generator import (  # noqa: E402
-    CTranslate2GeneratorEngine,
-    _Sequence,
-)
+from ogam.engines._writing import Growing  # noqa: E402
+from ogam.engines.ctranslate2_generator import CTranslate2GeneratorEngine  # noqa: E402
 from ogam.errors import (  # noqa: E402
     ConfigurationError,
     EngineError,
@@ -231,7 +229,7 @@ def test_what_is_sent_is_certain(tokens, stops, room):
     def decode(ids):
         return bytes(ids).decode("utf-8", errors="replace")
 
-    sequence = _Sequence(decode, frozenset({256}), stops, room)
+    sequence = Growing(decode, frozenset({256}), stops, room)
     sent, used = "", []
     for token in tokens:
         sent += sequence.add(token)

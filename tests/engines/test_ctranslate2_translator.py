@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -24,7 +25,12 @@ from hypothesis import strategies as st  # noqa: E402
 from ogam import registry  # noqa: E402
 from ogam.capabilities.base import CancelledWork, cancellable  # noqa: E402
 from ogam.capabilities.translation import TranslateRequest, TranslateResult  # noqa: E402
-from ogam.engines.ctranslate2_translator import languages, sentences  # noqa: E402
+from ogam.engines.ctranslate2_translator import (  # noqa: E402
+    _joined,
+    _Way,
+    languages,
+    sentences,
+)
 from ogam.errors import (  # noqa: E402
     ConfigurationError,
     NotConfiguredError,
@@ -163,6 +169,43 @@ def test_a_glossary_is_kept_or_refused(engine: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match="'Mops'"):
         # The two fight for one word.
         ask(engine, "red dog.", source="en", glossary=(("red dog", "Mops"), ("dog", "Rex")))
+
+
+@pytest.mark.parametrize("count", [2, 4, 20])
+def test_alternatives_are_other_texts_the_best_first(engine: Any, count: int) -> None:
+    texts = ("red dog.", "  cat.\n\nbig blue fish. ", "!")
+    plain = ask(engine, *texts, source="en")
+    result = ask(engine, *texts, source="en", alternatives=count)
+    if count <= 4:
+        assert result.texts == plain.texts
+    for one in result.translations[:2]:
+        assert 1 <= len(one.alternatives) < count
+        assert len({one.text, *one.alternatives}) == 1 + len(one.alternatives)
+    _, second, marks = result.translations
+    assert len(second.alternatives) == count - 1, "two sentences have many ways together"
+    assert all(one.startswith("  ") and one.endswith(" ") for one in second.alternatives)
+    assert all("\n\n" in one for one in second.alternatives)
+    assert (marks.text, marks.alternatives) == ("!", ())
+    assert result.units == plain.units
+
+
+def test_the_best_joined_texts_are_those_of_the_highest_sums() -> None:
+    draw = random.Random(4)
+    pieces = [[_Way(f"{at}{n} ", -draw.random()) for n in range(3)] for at in "abcd"]
+    every = sorted(itertools.product(*pieces), key=lambda ways: -sum(one.score for one in ways))
+    wanted = ["".join(one.text for one in ways) for ways in every]
+    assert _joined(pieces, 1) == wanted[:1]
+    assert _joined(pieces, 20) == wanted[:20]
+    assert _joined([], 3) == [""]
+
+
+def test_a_glossary_holds_for_the_alternatives_too(engine: Any) -> None:
+    (made,) = ask(
+        engine, "red dog.", source="en", alternatives=4, glossary=(("dog", "Köter"),)
+    ).translations
+    assert made.text == "rot Köter."
+    assert all("Köter" in one for one in made.alternatives)
+    assert len({made.text, *made.alternatives}) == 1 + len(made.alternatives)
 
 
 def test_marks_in_a_text_do_not_steer_the_model(engine: Any) -> None:

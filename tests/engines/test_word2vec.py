@@ -1,5 +1,6 @@
 """Word vectors: the three formats, the mean of a text, nearest words, analogies, damaged files."""
 
+import gzip
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,6 +51,7 @@ FORMATS = {
     "plain.bin": binary(WORDS),
     "fed.bin": binary(WORDS, line_feeds=True),
 }
+FORMATS |= {f"{name}.gz": gzip.compress(data) for name, data in FORMATS.items()}
 
 
 def make(folder):
@@ -90,6 +92,28 @@ def test_gensim_writes_what_is_read_here_and_finds_the_same(tmp_path):
     theirs = peer.most_similar(positive=["w2", "w3"], negative=["w1"], topn=4)
     assert [one.word for one in ours] == [one for one, _ in theirs]
     assert [one.cosine for one in ours] == pytest.approx([one for _, one in theirs], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["v.bin", "v.txt", "v.bin.gz", "v.txt.gz", "glove.txt.gz"])
+def test_what_keyed_vectors_of_gensim_save_is_read(tmp_path, name):
+    models = pytest.importorskip("gensim.models")
+    peer = models.KeyedVectors(vector_size=3)
+    peer.add_vectors(list(WORDS), np.array(list(WORDS.values()), np.float32))
+    peer.save_word2vec_format(
+        str(tmp_path / name), binary="bin" in name, write_header="glove" not in name
+    )
+    words, rows = read(tmp_path / name)
+    assert words == peer.index_to_key
+    assert np.array_equal(rows, peer.vectors)
+
+
+def test_an_unknown_word_is_answered_with_near_spellings(engine):
+    for ask in (lambda: engine.nearest("kings"), lambda: embed(engine, "Kings")):
+        with pytest.raises(InvalidRequestError) as caught:
+            ask()
+        assert caught.value.hint == "It knows king."
+    with pytest.raises(InvalidRequestError, match="trained on and no other"):
+        engine.analogy("man", "zzzzzz", "king")
 
 
 def test_a_text_is_the_mean_of_its_known_words_at_length_one(engine):
@@ -210,6 +234,9 @@ def test_a_broken_manifest_is_refused(tmp_path, manifest):
         ("v.bin", b"2 3\na 123"),
         ("v.bin", b"99999999999 300\na 123"),
         ("v.bin", binary(WORDS)[:-2]),
+        ("v.bin.gz", b"no gzip"),
+        ("v.bin.gz", FORMATS["plain.bin.gz"][:-9]),
+        ("v.txt.gz", FORMATS["glove.txt.gz"][:20]),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, name, data):
@@ -219,7 +246,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, name, data):
     assert "\n" not in str(caught.value)
 
 
-@given(st.binary(max_size=200), st.sampled_from([".txt", ".bin"]))
+@given(st.binary(max_size=200), st.sampled_from([".txt", ".bin", ".bin.gz"]))
 def test_no_bytes_bring_another_error(tmp_path_factory, data, ending):
     path = tmp_path_factory.mktemp("any") / f"v{ending}"
     path.write_bytes(data)

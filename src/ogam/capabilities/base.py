@@ -82,12 +82,15 @@ class Result(Value, frozen=True, kw_only=True):
     """The base of all results. An engine fills all but ``timing``, which the gateway measures.
 
     ``model`` is the full string, ``engine/model``, that asks for the same model again.
+    ``untrained`` marks what a model said whose head was never trained: noise, let through by
+    ``--allow-untrained``.
     """
 
     engine: str
     model: str
     units: Units
     timing: Timing = Timing()
+    untrained: bool = False
 
 
 class ModelRef(Value, frozen=True, kw_only=True):
@@ -110,6 +113,10 @@ class Engine(Protocol):
     One object serves many threads at once. ``capabilities`` says which of the seven it has,
     and with them which of the protocols in this package. ``requires`` are the modules that
     must be importable, ``extra`` the extra that installs them.
+
+    It may say more: ``joins`` that requests for many texts may be carried out as one and give
+    each what it would get alone, ``zero_shot`` that it classifies by labels it never saw, and
+    ``load()`` loads its model ahead of the first request.
     """
 
     capabilities: ClassVar[frozenset[Capability]]

@@ -59,9 +59,13 @@ class Classification(Value, frozen=True, kw_only=True):
 
 
 class ClassifyResult(Result, frozen=True, kw_only=True):
-    """``classifications`` in the order of the texts; ``label`` and ``score`` are the first's."""
+    """``classifications`` in the order of the texts; ``label`` and ``score`` are the first's.
+
+    ``tokens`` counts each text's, where the engine counts any.
+    """
 
     classifications: tuple[Classification, ...]
+    tokens: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:

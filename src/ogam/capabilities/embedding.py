@@ -77,9 +77,13 @@ class Vectors(Value, frozen=True, kw_only=True):
 
 
 class EmbedResult(Result, frozen=True, kw_only=True):
-    """``vectors`` in the order of the texts, each of length 1; ``vector`` is the first."""
+    """``vectors`` in the order of the texts, each of length 1; ``vector`` is the first.
+
+    ``tokens`` counts each text's, where the engine counts any.
+    """
 
     vectors: Vectors
+    tokens: tuple[int, ...] = ()
 
     @property
     def vector(self) -> tuple[float, ...]:

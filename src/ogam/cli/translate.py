@@ -51,6 +51,9 @@ def translate(
     context: Annotated[
         str, typer.Option(help="Helps to understand the text; not translated itself.")
     ] = "",
+    alternatives: Annotated[
+        int, typer.Option(help="So many translations of each text, with tabs between them.")
+    ] = 1,
     out: Output = None,
     model: Model = None,
     as_json: Json = False,
@@ -72,11 +75,12 @@ def translate(
             formality=formality.value,
             context=context,
             glossary=terms,
+            alternatives=alternatives,
         )
     if as_json:
         output.write_json(result, out)
         return
-    translated = iter(result.texts)
+    translated = ("\t".join((one.text, *one.alternatives)) for one in result.translations)
     output.write("".join(f"{next(translated) if one.strip() else ''}\n" for one in every), out)
 
 

@@ -22,32 +22,22 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.text_generation import Choice, GenerateRequest, GenerateResult, TextDelta
 from ogam.engines._shared import cores
+from ogam.engines._writing import TEMPLATE, Growing, room
 from ogam.errors import (
     ConfigurationError,
     EngineError,
-    InvalidRequestError,
     NotConfiguredError,
-    TooLargeError,
 )
 from ogam.extras import needs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-DEFAULT_TOKENS = 128
-# What a base model reads for a conversation: the messages one after the other, a line each.
-# A manifest's "template" replaces any of these; "answer" stands after the last message.
-TEMPLATE = {
-    "system": "{content}\n",
-    "user": "{content}\n",
-    "assistant": "{content}\n",
-    "answer": "",
-}
 # Below this logits are divided by nearly nothing, and only the likeliest token is left.
 _COLD = 1e-4
 # An estimate: smaller weights do not repay the handing out of work to other threads.
@@ -89,9 +79,9 @@ class CTranslate2GeneratorEngine:
         """
         model = self._load()
         prompt = model.prompt(request)
-        room = _room(len(prompt), request, model.context)
+        most = room(len(prompt), request, model.context)
         sequences = [
-            _Sequence(model.decode, model.ends, request.stop, room) for _ in range(request.n)
+            Growing(model.decode, model.ends, request.stop, most) for _ in range(request.n)
         ]
         deltas: SimpleQueue[TextDelta | None] = SimpleQueue()
         gone = threading.Event()
@@ -105,7 +95,7 @@ class CTranslate2GeneratorEngine:
                 deltas.put(TextDelta(text=text, index=index))
             return sequence.reason is not None
 
-        work = model.submit(lambda: model.run(prompt, room, request, take))
+        work = model.submit(lambda: model.run(prompt, most, request, take))
         work.add_done_callback(lambda _: deltas.put(None))
         try:
             while True:
@@ -138,6 +128,10 @@ class CTranslate2GeneratorEngine:
             model, self._model = self._model, None
         if model is not None:
             model.close()
+
+    def load(self) -> None:
+        """Load the model now."""
+        self._load()
 
     def _load(self) -> _Model:
         with self._lock:
@@ -205,7 +199,7 @@ class _Model:
     def run(
         self,
         prompt: list[str],
-        room: int,
+        most: int,
         request: GenerateRequest,
         take: Callable[[int, int], bool],
     ) -> None:
@@ -229,7 +223,7 @@ class _Model:
         with self._borrowed(request.seed) as worker:
             worker.generate_batch(
                 [prompt] * request.n,
-                max_length=room + skipped,
+                max_length=most + skipped,
                 include_prompt_in_result=request.repetition_penalty != 1,
                 end_token=[*self.ends],
                 callback=step,
@@ -262,73 +256,6 @@ class _Model:
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             self._idle.clear()
-
-
-class _Sequence:
-    """One sequence as it grows: what of its text may be sent, and why it ended."""
-
-    def __init__(
-        self,
-        decode: Callable[[Sequence[int]], str],
-        ends: frozenset[int],
-        stop: Sequence[str],
-        room: int,
-    ) -> None:
-        self._decode, self._ends, self._stop, self._room = decode, ends, stop, room
-        self._sent = 0
-        self.ids: list[int] = []
-        self.text = ""
-        self.reason: Literal["stop", "length"] | None = None
-
-    def add(self, token: int) -> str:
-        """Take one token; return the text that is now certain and new."""
-        if token in self._ends:
-            self.reason = "stop"
-        else:
-            self.ids.append(token)
-            self.text = self._decode(self.ids)
-            found = [at for stop in self._stop if (at := self.text.find(stop)) >= 0]
-            if found:
-                self.text = self.text[: min(found)]
-                self.reason = "stop"
-            elif len(self.ids) >= self._room:
-                self.reason = "length"
-        certain = self.text if self.reason else self.text[: self._certain()]
-        new = certain[self._sent :]
-        self._sent = max(self._sent, len(certain))
-        return new
-
-    def _certain(self) -> int:
-        """Where the text ends that no later token can change or make part of a stop string."""
-        # A character's later bytes turn U+FFFD at the end into that character.
-        end = len(self.text.rstrip("\ufffd"))
-        for stop in self._stop:
-            for length in range(min(len(stop) - 1, len(self.text)), 0, -1):
-                if self.text.endswith(stop[:length]):
-                    end = min(end, len(self.text) - length)
-                    break
-        return end
-
-
-def _room(spent: int, request: GenerateRequest, context: int) -> int:
-    """How many new tokens a sequence may have."""
-    if spent >= context:
-        raise TooLargeError(
-            f"The prompt has {spent:,} tokens; the model reads {context:,}, its answer included.",
-            hint="Shorten the prompt.",
-            param="prompt",
-        )
-    room = request.max_tokens
-    if request.max_length is not None:
-        left = request.max_length - spent
-        if left < 1:
-            raise InvalidRequestError(
-                f"The prompt has {spent:,} tokens already; max_length is {request.max_length:,}.",
-                hint="Raise max_length, or give max_tokens, which counts new tokens only.",
-                param="max_length",
-            )
-        room = left if room is None else min(room, left)
-    return min(DEFAULT_TOKENS if room is None else room, context - spent)
 
 
 def _finished(work: Future[None]) -> None:

@@ -89,6 +89,8 @@ class FakeEngine:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(CAPABILITIES)
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    joins: ClassVar[bool] = True
+    zero_shot: ClassVar[bool] = True
     features: ClassVar[frozenset[Feature]] = frozenset(FEATURES)
 
     def __init__(self, ref: ModelRef) -> None:
@@ -254,15 +256,20 @@ class FakeEngine:
         )
 
     def translate(self, request: TranslateRequest) -> TranslateResult:
-        """``[target] text``, with the glossary's terms replaced."""
+        """``[target] text``, with the glossary's terms replaced; alternatives are numbered."""
         translations: list[Translation] = []
         for text in request.texts:
             checkpoint()
             changed = text
             for term, replacement in request.glossary:
                 changed = changed.replace(term, replacement)
+            made = f"[{request.target}] {changed}"
             translations.append(
-                Translation(text=f"[{request.target}] {changed}", source=request.source or "en")
+                Translation(
+                    text=made,
+                    source=request.source or "en",
+                    alternatives=tuple(f"{made} ({n})" for n in range(2, request.alternatives + 1)),
+                )
             )
         return TranslateResult(
             engine=self._ref.engine,
@@ -289,7 +296,8 @@ class FakeEngine:
         return ClassifyResult(
             engine=self._ref.engine,
             model=self._ref.name,
-            units=Units(input_tokens=sum(len(text.split()) for text in request.texts)),
+            units=Units(input_tokens=sum(_words(request.texts))),
+            tokens=_words(request.texts),
             classifications=tuple(found),
         )
 
@@ -309,7 +317,8 @@ class FakeEngine:
         return EmbedResult(
             engine=self._ref.engine,
             model=self._ref.name,
-            units=Units(input_tokens=sum(len(text.split()) for text in request.texts)),
+            units=Units(input_tokens=sum(_words(request.texts))),
+            tokens=_words(request.texts),
             vectors=Vectors.from_rows(rows),
         )
 
@@ -373,3 +382,7 @@ def _document(word: str) -> DocumentText:
     return DocumentText(
         text=word, pages=(Page(width=4, height=4, blocks=(block,), languages=("en",)),)
     )
+
+
+def _words(texts: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(len(text.split()) for text in texts)

@@ -49,6 +49,7 @@ class OnnxClassifierEngine:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"classify"})
     requires: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "tokenizers")
     extra: ClassVar[str] = "local"
+    joins: ClassVar[bool] = True
 
     def __init__(self, ref: ModelRef) -> None:
         self._ref = ref
@@ -87,9 +88,14 @@ class OnnxClassifierEngine:
         return ClassifyResult(
             engine=self._ref.engine,
             model=self._ref.name,
-            units=Units(input_tokens=tokens),
+            units=Units(input_tokens=sum(tokens)),
             classifications=tuple(_ranked(wanted, row) for row in scores.tolist()),
+            tokens=tuple(tokens),
         )
+
+    def load(self) -> None:
+        """Load the model now."""
+        self._load()
 
     def close(self) -> None:
         """Let go of the model and its threads."""
@@ -146,8 +152,8 @@ class _Model:
         self._threads = min(cores(), 8)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ogam-classifier")
 
-    def run(self, texts: Sequence[str]) -> tuple[Matrix, int]:
-        """Logits (texts, labels) in the order of the texts, and the tokens read."""
+    def run(self, texts: Sequence[str]) -> tuple[Matrix, list[int]]:
+        """Logits (texts, labels) in the order of the texts, and the tokens of each."""
         import numpy as np
 
         encodings: list[Encoding] = []
@@ -162,7 +168,7 @@ class _Model:
             out[group] = self._run([encodings[index] for index in group])
 
         run_groups(self._pool, batches(lengths, self._threads), run)
-        return out, sum(lengths)
+        return out, lengths
 
     def _parts(self, text: str) -> tuple[str, str | None]:
         """The text, or the two that a model of pairs reads."""

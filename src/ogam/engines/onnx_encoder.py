@@ -70,6 +70,8 @@ class OnnxEncoderEngine:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"embed", "classify"})
     requires: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "tokenizers")
     extra: ClassVar[str] = "local"
+    joins: ClassVar[bool] = True
+    zero_shot: ClassVar[bool] = True
 
     def __init__(self, ref: ModelRef) -> None:
         self._ref = ref
@@ -98,8 +100,9 @@ class OnnxEncoderEngine:
         return EmbedResult(
             engine=self._ref.engine,
             model=self._ref.name,
-            units=Units(input_tokens=tokens),
+            units=Units(input_tokens=sum(tokens)),
             vectors=Vectors(data=rows.astype("<f4", copy=False).tobytes(), dimensions=wanted),
+            tokens=tuple(tokens),
         )
 
     def classify(self, request: ClassifyRequest) -> ClassifyResult:
@@ -123,10 +126,11 @@ class OnnxEncoderEngine:
         return ClassifyResult(
             engine=self._ref.engine,
             model=self._ref.name,
-            units=Units(input_tokens=tokens),
+            units=Units(input_tokens=sum(tokens)),
             classifications=tuple(
                 _ranked(request.labels, share(cosines)) for cosines in (rows @ labels.T).tolist()
             ),
+            tokens=tuple(tokens),
         )
 
     def close(self) -> None:
@@ -136,6 +140,10 @@ class OnnxEncoderEngine:
             self._labels.clear()
         if encoder is not None:
             encoder.close()
+
+    def load(self) -> None:
+        """Load the model now."""
+        self._load()
 
     def _load(self) -> _Encoder:
         with self._lock:
@@ -186,8 +194,8 @@ class _Encoder:
             ) from error
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ogam-encoder")
 
-    def encode(self, texts: Sequence[str]) -> tuple[Matrix, int]:
-        """Vectors (texts, dimensions) in the order of the texts, and the tokens read."""
+    def encode(self, texts: Sequence[str]) -> tuple[Matrix, list[int]]:
+        """Vectors (texts, dimensions) in the order of the texts, and the tokens of each."""
         import numpy as np
 
         encodings: list[Encoding] = []
@@ -204,7 +212,7 @@ class _Encoder:
             out[group] = self._run([tokens[index] for index in group])
 
         run_groups(self._pool, groups, run)
-        return out, sum(lengths)
+        return out, lengths
 
     def _run(self, tokens: list[list[int]]) -> Matrix:
         import numpy as np

@@ -1,19 +1,22 @@
 """embed, nearest words and analogies with word vectors: Word2Vec, GloVe, fastText's .vec.
 
 A model is a folder with one file of vectors: word2vec's binary format (``.bin``) or text,
-with word2vec's heading line or without one, as GloVe has it (``.txt``, ``.vec``). A
-``model.json`` that names the file is there where Ogam trained it. Knows no training; needs
-NumPy alone.
+with word2vec's heading line or without one, as GloVe has it (``.txt``, ``.vec``), each packed
+by gzip or not. A ``model.json`` that names the file is there where Ogam trained it. Knows no
+training; needs NumPy alone.
 """
 
 from __future__ import annotations
 
+import difflib
+import gzip
+import itertools
 import json
 import re
 import threading
-from collections.abc import Iterator
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, cast
 
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.embedding import EmbedRequest, EmbedResult, Vectors
@@ -31,13 +34,16 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
 
-_ENDINGS = (".bin", ".txt", ".vec")
+_ENDINGS = (".bin", ".txt", ".vec", ".bin.gz", ".txt.gz", ".vec.gz")
 # What gensim's save() writes: pickles, which run code when they are read.
 _PICKLES = (".kv", ".model", ".wordvectors", ".pkl", ".pickle")
 _CONVERT = (
     'python -c "from gensim.models import KeyedVectors as K; '
     "v = K.load('{name}'); getattr(v, 'wv', v).save_word2vec_format('vectors.bin', binary=True)\""
 )
+# Words that are looked through for near spellings: files begin with the frequent ones. 50,000
+# take some 0.1 s.
+_NEAR_AMONG = 50_000
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
@@ -87,7 +93,7 @@ class Word2VecEngine:
             if not found:
                 raise InvalidRequestError(
                     f"{self._ref.name} knows no word of {_short(text)}.",
-                    hint="Word vectors know the words they were trained on and no other.",
+                    hint=table.hint(text),
                     param="texts",
                 )
             count += len(found)
@@ -126,7 +132,9 @@ class Word2VecEngine:
         found = table.find(word.strip())
         if len(found) != 1:
             raise InvalidRequestError(
-                f"{self._ref.name} does not know the word {_short(word)}.", param="word"
+                f"{self._ref.name} does not know the word {_short(word)}.",
+                hint=table.hint(word),
+                param="word",
             )
         return found[0]
 
@@ -177,6 +185,18 @@ class _Table:
         index = self._index.get(word)
         return self._index.get(word.lower()) if index is None else index
 
+    def hint(self, text: str) -> str:
+        """What to tell of an unknown word: known ones that are spelt nearly so."""
+        word = text.strip().lower()
+        close: list[str] = []
+        if len(word) <= 40 and len(word.split()) == 1:
+            # Farther in length than this they cannot be near.
+            among = (one for one in self.words[:_NEAR_AMONG] if abs(len(one) - len(word)) <= 2)
+            close = difflib.get_close_matches(word, among, n=3, cutoff=0.7)
+        if close:
+            return f"It knows {', '.join(close)}."
+        return "Word vectors know the words they were trained on and no other."
+
     def nearest(self, vector: Matrix, n: int, without: set[int]) -> list[Neighbour]:
         import numpy as np
 
@@ -195,18 +215,24 @@ def read(path: Path) -> tuple[list[str], Matrix]:
     Raises ConfigurationError, with the line, for a file that is none of them.
     """
     try:
-        return _binary(path) if path.suffix.lower() == ".bin" else _text(path)
-    except (OSError, ValueError) as error:
+        packed = path.suffix.lower() == ".gz"
+        name = path.with_suffix("") if packed else path
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return (
+                _binary(file.read())
+                if name.suffix.lower() == ".bin"
+                else _text(cast(BinaryIO, file))
+            )
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigurationError(
             f"{path} holds no word vectors: {error}.",
             hint="word2vec's format, text or binary, or GloVe's text.",
         ) from None
 
 
-def _binary(path: Path) -> tuple[list[str], Matrix]:
+def _binary(data: bytes) -> tuple[list[str], Matrix]:
     import numpy as np
 
-    data = path.read_bytes()
     at = data.find(b"\n") + 1
     try:
         count, width = map(int, data[:at].split())
@@ -228,34 +254,34 @@ def _binary(path: Path) -> tuple[list[str], Matrix]:
     return words, _finite(vectors)
 
 
-def _text(path: Path) -> tuple[list[str], Matrix]:
+def _text(file: BinaryIO) -> tuple[list[str], Matrix]:
     import numpy as np
 
     words: list[str] = []
     rows: list[Matrix] = []
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        lines: Iterator[str] = iter(file)
-        first = next(lines, "").split()
-        width = len(first) - 1
-        if len(first) == 2 and all(part.isdecimal() for part in first):
-            width = int(first[1])
-        else:
-            file.seek(0)
-            lines = iter(file)
-        if width < 1:
-            raise ValueError("its first line is no word with numbers")
-        for number, line in enumerate(lines, 1):
-            # A word of GloVe's may hold spaces: the numbers are the last so many.
-            parts = line.rstrip().rsplit(" ", width)
-            if len(parts) != width + 1:
-                if not line.strip():
-                    continue
-                raise ValueError(f"entry {number} has fewer than {width} numbers")
-            try:
-                rows.append(np.array(parts[1:], np.float32))
-            except ValueError:
-                raise ValueError(f"entry {number} is no word with numbers") from None
-            words.append(parts[0])
+    # Line ends are the line feeds alone: a word may be another character that ends lines.
+    lines = (line.decode("utf-8", errors="replace") for line in file)
+    heading = next(lines, "")
+    first = heading.split()
+    width = len(first) - 1
+    if len(first) == 2 and all(part.isdecimal() for part in first):
+        width = int(first[1])
+    else:
+        lines = itertools.chain((heading,), lines)
+    if width < 1:
+        raise ValueError("its first line is no word with numbers")
+    for number, line in enumerate(lines, 1):
+        # A word of GloVe's may hold spaces: the numbers are the last so many.
+        parts = line.rstrip().rsplit(" ", width)
+        if len(parts) != width + 1:
+            if not line.strip():
+                continue
+            raise ValueError(f"entry {number} has fewer than {width} numbers")
+        try:
+            rows.append(np.array(parts[1:], np.float32))
+        except ValueError:
+            raise ValueError(f"entry {number} is no word with numbers") from None
+        words.append(parts[0])
     if not rows:
         raise ValueError("it is empty")
     return words, _finite(np.stack(rows))
@@ -279,7 +305,7 @@ def _file(ref: ModelRef) -> Path:
         )
     if (folder / "model.json").is_file():
         return folder / _named(folder / "model.json")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
+    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(_ENDINGS))
     if len(found) == 1:
         return found[0]
     pickles = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICKLES)

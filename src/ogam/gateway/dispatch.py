@@ -18,7 +18,7 @@ from collections.abc import (
     Iterator,
 )
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
@@ -32,6 +32,7 @@ from ogam.capabilities.base import (
     Units,
     cancellable,
 )
+from ogam.capabilities.classification import ClassifyRequest
 from ogam.capabilities.vision import FEATURES, Feature, SeeRequest, SeeResult
 from ogam.config import Config
 from ogam.errors import (
@@ -41,6 +42,8 @@ from ogam.errors import (
     OgamError,
     UnsupportedOptionError,
 )
+from ogam.gateway import queues, sharing
+from ogam.gateway.queues import Batcher, Door
 from ogam.registry import Registry
 
 R = TypeVar("R", bound=Result)
@@ -52,11 +55,18 @@ _END = object()
 
 
 class Gateway:
-    """One per client. ``close`` ends the engines it made."""
+    """One per client. ``close`` ends the engines it made.
 
-    def __init__(self, config: Config) -> None:
+    With ``queue`` it serves many: so many requests may wait or work for one model, more are
+    refused, and small ones run together.
+    """
+
+    def __init__(self, config: Config, *, queue: int | None = None) -> None:
         self.config = config
         self.registry = Registry()
+        self._queue = queue
+        self._doors: dict[str, Door] = {}
+        self._batchers: dict[tuple[str, str], Batcher] = {}
         self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="ogam")
         self._live = ThreadPoolExecutor(_LIVE_STREAMS, thread_name_prefix="ogam-live")
 
@@ -102,23 +112,76 @@ class Gateway:
                     await self.run(name, load)
 
     async def call(
-        self, capability: Capability, request: Any, kind: type[R], model: str | None
+        self,
+        capability: Capability,
+        request: Any,
+        kind: type[R],
+        model: str | None,
+        *,
+        patient: bool = False,
     ) -> R:
-        """Carry out a request whole, on the first model of its route."""
+        """Carry out a request whole, on the model of its route that it is for.
+
+        With ``patient`` a full queue is waited for, and not an error.
+        """
         started = time.perf_counter()
-        name = self.models(capability, model)[0]
-        engine = self.engine(capability, name)
-        result = await self.run(name, getattr(engine, capability), request)
+        names = self.models(capability, model)
+        name = names[0]
+        if isinstance(request, ClassifyRequest) and len(names) > 1:
+            shares = sharing.by_language(request, {one: self._classifying(one) for one in names})
+            parts = await asyncio.gather(
+                *(
+                    self._one(one, capability, sharing.part(request, places), patient)
+                    for one, places in shares.items()
+                )
+            )
+            result: Any = sharing.joined(len(request.texts), list(shares.values()), parts)
+        else:
+            result = await self._one(name, capability, request, patient)
         assert isinstance(result, kind)
-        return _stamp(result, started, None)
+        return self._stamp(result, started, None)
+
+    def _classifying(self, name: str) -> sharing.Classifying:
+        engine = self.engine("classify", name)
+        about = self.registry.manifest(name)
+        return sharing.Classifying(
+            languages=about.languages if about else (),
+            zero_shot=getattr(engine, "zero_shot", False),
+        )
+
+    async def _one(self, name: str, capability: Capability, request: Any, patient: bool) -> Any:
+        engine = self.engine(capability, name)
+        work = getattr(engine, capability)
+        if self._queue is None:
+            return await self.run(name, work, request)
+        async with self._door(name).entered(patient=patient):
+            if not queues.joins(request, engine):
+                return await self.run(name, work, request)
+            batcher = self._batchers.get((name, capability))
+            if batcher is None:
+                batcher = Batcher(lambda joined: self.run(name, work, joined))
+                self._batchers[name, capability] = batcher
+            return await batcher.submit(request)
+
+    def _door(self, name: str) -> Door:
+        door = self._doors.get(name)
+        if door is None:
+            door = self._doors[name] = Door(name, self._queue or 1)
+        return door
 
     async def answer(
-        self, capability: Capability, request: Any, kind: type[R], model: str | None
+        self,
+        capability: Capability,
+        request: Any,
+        kind: type[R],
+        model: str | None,
+        *,
+        patient: bool = False,
     ) -> R:
         """As :meth:`call`, for any capability: to see may take several engines."""
         if isinstance(request, SeeRequest):
             return cast(R, await self.see(request, model))
-        return await self.call(capability, request, kind, model)
+        return await self.call(capability, request, kind, model, patient=patient)
 
     async def see(self, request: SeeRequest, model: str | None) -> SeeResult:
         """Share the features among the models of the route and join what they find."""
@@ -127,15 +190,11 @@ class Gateway:
         shares = self._shares(names, request.features)
         results: list[SeeResult] = await asyncio.gather(
             *(
-                self.run(
-                    name,
-                    self.engine("see", name).see,
-                    msgspec.structs.replace(request, features=features),
-                )
+                self._one(name, "see", msgspec.structs.replace(request, features=features), False)
                 for name, features in shares.items()
             )
         )
-        return _stamp(_join(results), started, None)
+        return self._stamp(_join(results), started, None)
 
     def _shares(
         self, names: tuple[str, ...], wanted: tuple[Feature, ...]
@@ -154,6 +213,12 @@ class Gateway:
                 )
             shares[name] = (*shares.get(name, ()), feature)
         return shares
+
+    def _stamp(self, result: R, started: float, first: float | None) -> R:
+        timing = Timing(total=time.perf_counter() - started, first=first)
+        abouts = (self.registry.manifest(name) for name in result.model.split(","))
+        untrained = any(about is not None and about.untrained for about in abouts)
+        return msgspec.structs.replace(result, timing=timing, untrained=untrained)
 
     async def run(self, name: str, function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
         """Run one blocking or asynchronous engine call, stopping it when the caller goes."""
@@ -174,7 +239,8 @@ class Gateway:
         first: float | None = None
         name = self.models(capability, model)[0]
         source = getattr(self.engine(capability, name), f"{capability}_stream")(*request)
-        async with _watched(name) as context:
+        door = nullcontext() if self._queue is None else self._door(name).entered(patient=False)
+        async with door, _watched(name) as context:
             pieces = (
                 cast(AsyncIterator[Any], source)
                 if hasattr(source, "__anext__")
@@ -183,7 +249,7 @@ class Gateway:
             try:
                 async for piece in pieces:
                     first = first or time.perf_counter() - started
-                    yield _stamp(piece, started, first) if isinstance(piece, Result) else piece
+                    yield self._stamp(piece, started, first) if isinstance(piece, Result) else piece
             finally:
                 close = getattr(pieces, "aclose", None)
                 if close is not None:
@@ -239,11 +305,6 @@ async def _in_threads(
 def _quietly(close: Callable[[], None]) -> None:
     with suppress(CancelledWork):
         close()
-
-
-def _stamp(result: R, started: float, first: float | None) -> R:
-    timing = Timing(total=time.perf_counter() - started, first=first)
-    return msgspec.structs.replace(result, timing=timing)
 
 
 def _join(results: list[SeeResult]) -> SeeResult:

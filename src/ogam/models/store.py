@@ -27,7 +27,8 @@ LOCAL = "local"
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """``model.json``: which engine runs the model, what it can do, and what its files must hash to.
 
-    ``files`` maps a name inside the folder to its sha256 in hex.
+    ``files`` maps a name inside the folder to its sha256 in hex. ``languages`` are those it
+    understands, where they are few. ``untrained``: its head was never trained.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     source: str
     summary: str = ""
+    languages: tuple[str, ...] = ()
+    untrained: bool = False
 
 
 def local_folder() -> Path:
@@ -90,6 +93,16 @@ def manifest(collection_name: str, model: str) -> Manifest:
             f"The manifest of {collection_name}/{model} cannot be read: {error}.",
             hint=repair(collection_name),
         ) from error
+
+
+def read(folder: Path | None) -> Manifest | None:
+    """The manifest in a folder; None where there is none that can be read."""
+    if folder is None:
+        return None
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def card(collection_name: str, model: str) -> str:

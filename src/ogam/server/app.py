@@ -144,6 +144,9 @@ class App:
             await response(scope, receive, send)
         except ClientDisconnect:
             return
+        except OgamError as error:
+            # The status is out, so the reply stays unfinished: the client sees it break off.
+            _log.error("%s %s broke off (request %s): %s", method, scope["path"], identity, error)
         finally:
             self.metrics.count(
                 protocol.name, name, response.status_code, time.perf_counter() - started
@@ -212,13 +215,16 @@ class App:
             if self._foreign(request) is not None:
                 await socket.close(4403)
                 return
+            shown = served.protocol.key(request)
             call = SocketCall(
                 socket=socket,
                 gateway=self.gateway,
                 protocol=served.protocol,
                 params=match.groupdict(),
                 id=identity,
-                key=self._keys.check(served.protocol.key(request)),
+                key=None if served.route.open else self._keys.check(shown),
+                shown=shown,
+                admit=self._keys.check,
             )
         except OgamError as error:
             await socket.accept()

@@ -65,7 +65,7 @@ class Server:
                 hint="Give one: ogam serve --key KEY, or server.keys in ogam.toml.",
             )
         limits.use(config.limits)
-        self.gateway = Gateway(config)
+        self.gateway = Gateway(config, queue=own.queue)
         self.ready = False
         self._keys = keys
         self._metrics = Metrics()

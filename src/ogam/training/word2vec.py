@@ -1,9 +1,11 @@
 """Word2Vec, by gensim, from text files of any size; with scores on similarity and analogies.
 
 Ends in ``RUN/model``: the vectors in word2vec's binary format, which the engine ``word2vec``
-and most other programs read. With one worker a run is a function of its settings and its
-files: it gives the vectors gensim gives when called directly, and goes on to the same ones
-after a stop. With more, threads write into the same numbers in an order that no seed decides.
+and most other programs read. The text is first cut into words, into files in ``RUN/text``
+that gensim reads without Python (its ``corpus_file``). With one worker a run is a function of
+its settings and its files: on a text of one part it gives the vectors gensim gives when called
+directly on that file, and goes on to the same ones after a stop. With more, threads write into
+the same numbers in an order that no seed decides.
 
 Papers: https://arxiv.org/abs/1301.3781 and https://arxiv.org/abs/1310.4546
 """
@@ -14,35 +16,32 @@ Papers: https://arxiv.org/abs/1301.3781 and https://arxiv.org/abs/1310.4546
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from ogam.errors import EngineError, InvalidRequestError, OutputError
+from ogam.errors import EngineError, InvalidRequestError
 from ogam.extras import needs
-from ogam.media import files
-from ogam.models.store import MANIFEST
 from ogam.training import data
 from ogam.training._progress import bar
 from ogam.training.runs import Run
+from ogam.training.word2vec_result import Score, export, kind_of, score
+from ogam.training.word2vec_text import Corpus, prepare
 
 with needs("train"):
     import numpy as np
     import torch
     from gensim.models import Word2Vec
 
-VECTORS = "vectors.bin"
-# gensim cuts a sentence after so many words, without a word about it; here it is cut in two.
-_LONGEST = 10_000
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
-_DRAWN = 120
+# The share of the time that may go into checkpoints: one is written at the end of a part of
+# the text unless that comes too soon after the last for this.
+_SAVING = 0.02
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,21 +76,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequestError("seed must be from 0 to 4294967295.", param="seed")
 
 
-class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """The result on one file of word pairs or analogies, of which ``used`` of ``total`` counted.
-
-    ``kind`` "similarity": ``value`` is Spearman's rank correlation of the cosines with the
-    people's scores. "analogy": the share of questions whose first answer is right. An item
-    with a word that is not known does not count.
-    """
-
-    name: str
-    kind: Literal["similarity", "analogy"]
-    value: float
-    used: int
-    total: int
-
-
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a finished run made: how many ``words`` have a vector, and the scores."""
 
@@ -105,77 +89,45 @@ def train(
     """Run, or go on with, the run in ``folder``; None where it was stopped before its end.
 
     ``evaluate`` are files of word pairs (word, word, score, between tabs) or of analogies
-    (four words a line, sections begin with ``:``). A stop waits for the end of nothing: the
-    epoch under way is given up, and done again on resuming. Raises InvalidRequestError for
-    text that cannot be used, OutputError where ``folder`` cannot be written.
+    (four words a line, sections begin with ``:``). A stop waits for the end of the part of the
+    text under way, some seconds; a kill loses what was done since the last checkpoint: at
+    most an epoch, or, where epochs are that short, fifty times what a checkpoint takes.
+    Raises InvalidRequestError for text that cannot be used, OutputError where ``folder``
+    cannot be written.
     """
-    for path in map(Path, settings.files):
-        next(data.lines(path), None)
+    if not resume:  # a run has its own copy of the text
+        for path in map(Path, settings.files):
+            next(data.lines(path), None)
     for path in evaluate:
-        _kind(path)
+        kind_of(path)
     run = Run(folder, msgspec.to_builtins(settings), resume=resume)
     try:
-        model = _vocabulary(settings)
+        corpus = prepare_text(folder, settings)
     except InvalidRequestError:
         if not resume:  # nothing was there before, and nothing in it is worth keeping
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    if not _train(run, model, settings):
+    model = fit(run, settings, corpus)
+    if model is None:
         return None
     scores = tuple(score(model.wv, path) for path in evaluate)
     for one in scores:
-        run.log(step=settings.epochs, **msgspec.to_builtins(one))
+        run.log(step=settings.epochs * len(corpus.parts), **msgspec.to_builtins(one))
     run.draw_loss()
-    _export(folder / "model", model, settings, scores)
+    source = ", ".join(Path(path).name for path in settings.files[:5])
+    export(folder / "model", model.wv, source, scores)
+    shutil.rmtree(folder / "text", ignore_errors=True)
     return Outcome(words=len(model.wv), scores=scores)
 
 
-class Sentences:
-    """The sentences of text files, lists of words, read anew each time they are walked through."""
-
-    def __init__(self, paths: Sequence[Path], text: str) -> None:
-        self._paths, self._text = paths, text
-
-    def __iter__(self) -> Iterator[list[str]]:
-        for path in self._paths:
-            for unit in _paragraphs(data.lines(path), self._text):
-                words = unit.split() if self._text == "words" else _WORD.findall(unit.lower())
-                for start in range(0, len(words), _LONGEST):
-                    yield words[start : start + _LONGEST]
+def prepare_text(folder: Path, settings: Settings) -> Corpus:
+    """The run's text in ``folder/text``, cut into words; made there unless it is there."""
+    paths = [Path(path) for path in settings.files]
+    return prepare(folder / "text", paths, settings.text, settings.min_count)
 
 
-def _paragraphs(lines: Iterable[str], text: str) -> Iterator[str]:
-    if text != "paragraphs":
-        yield from lines
-        return
-    held: list[str] = []
-    for line in lines:
-        if line.strip():
-            held.append(line)
-        elif held:
-            yield "\n".join(held)
-            held = []
-    if held:
-        yield "\n".join(held)
-
-
-class _Stopped(Exception):  # noqa: N818
-    """The run was asked to stop; the epoch under way is given up."""
-
-
-class _Model(Word2Vec):
-    """gensim's model that passes over the epochs that were ``done`` before a stop."""
-
-    done = 0
-
-    def _train_epoch(self, *arguments: Any, cur_epoch: int = 0, **options: Any) -> Any:
-        if cur_epoch < self.done:
-            return 0, 0, 0
-        return super()._train_epoch(*arguments, cur_epoch=cur_epoch, **options)
-
-
-def _vocabulary(settings: Settings) -> Any:
-    sentences = Sentences([Path(path) for path in settings.files], settings.text)
+def fit(run: Run, settings: Settings, corpus: Corpus) -> Any:
+    """The model of gensim after all epochs that were left; None where the run was asked to stop."""
     model: Any = _Model(
         vector_size=settings.vector_size,
         window=settings.window,
@@ -186,43 +138,61 @@ def _vocabulary(settings: Settings) -> Any:
         alpha=settings.alpha,
         workers=settings.workers,
         seed=settings.seed,
-        epochs=settings.epochs,
     )
-    try:
-        with _quiet():
-            model.build_vocab(sentences)
-    except RuntimeError as error:  # what gensim raises where no word is left
-        raise InvalidRequestError(f"The text holds no words: {error}.") from None
-    if not len(model.wv):
-        raise InvalidRequestError(
-            f"No word stands {settings.min_count} times in the text.",
-            hint="Give more text, or a lower --min-count.",
-        )
+    model.corpus, model.text = corpus, run.folder / "text"
+    steps = settings.epochs * len(corpus.parts)
+    with _quiet():
+        model.build_vocab_from_freq(dict(corpus.counts))
+        last = run.load_last()
+        if last is not None:
+            _restore(model, *last)
+        with run.stoppable(), bar(steps, model.done) as report:
+            try:
+                model.train(
+                    corpus_file=str(model.text / corpus.parts[0].file),
+                    total_examples=corpus.parts[0].sentences,
+                    total_words=corpus.parts[0].words,
+                    epochs=steps,
+                    compute_loss=True,
+                    callbacks=[_Watch(run, model, steps, report)],
+                )
+            except _Stopped:
+                return None
     return model
 
 
-def _train(run: Run, model: Any, settings: Settings) -> bool:
-    """All epochs that are left; False where the run was asked to stop."""
-    last = run.load_last()
-    if last is not None:
-        _restore(model, *last)
-    sentences = Sentences([Path(path) for path in settings.files], settings.text)
-    every = model.corpus_count
-    watch = _Watch(run, model, settings)
-    done = model.done * every
-    with _quiet(), run.stoppable(), bar(settings.epochs * every, done) as report:
-        watched = _Watched(sentences, run, lambda done: watch.report(report, done))
-        try:
-            model.train(
-                watched,
-                total_examples=every,
-                epochs=settings.epochs,
-                compute_loss=True,
-                callbacks=[watch],
-            )
-        except _Stopped:
-            return False
-    return True
+class _Stopped(Exception):  # noqa: N818
+    """The run was asked to stop, and is saved."""
+
+
+class _Model(Word2Vec):
+    """gensim's model for which each part of the text is an epoch, so that the learning rate
+    falls evenly over all of them; those that were ``done`` before a stop are passed over.
+    """
+
+    corpus: Corpus
+    text: Path
+    done = 0
+
+    def _train_epoch_corpusfile(
+        self,
+        corpus_file: str,  # noqa: ARG002
+        cur_epoch: int = 0,
+        total_examples: int | None = None,  # noqa: ARG002
+        total_words: int | None = None,  # noqa: ARG002
+        callbacks: Sequence[Any] = (),
+        **options: Any,
+    ) -> Any:
+        if cur_epoch < self.done:
+            return 0, 0, 0
+        part = self.corpus.parts[cur_epoch % len(self.corpus.parts)]
+        # Each worker takes its share of the sentences, and by gensim's arithmetic the learning
+        # rate would fall by that share alone of what it should, and leap back after each part.
+        share = -(-part.sentences // self.workers)
+        path = str(self.text / part.file)
+        return super()._train_epoch_corpusfile(
+            path, cur_epoch, share, part.words, callbacks, **options
+        )
 
 
 @contextmanager
@@ -237,34 +207,18 @@ def _quiet() -> Generator[None]:
         logger.setLevel(before)
 
 
-class _Watched:
-    """Sentences that are counted, and end where the run is asked to stop.
-
-    gensim reads them in a thread of its own, where an exception would leave it waiting.
-    """
-
-    def __init__(self, sentences: Sentences, run: Run, count: Callable[[int], None]) -> None:
-        self._sentences, self._run, self._count = sentences, run, count
-
-    def __iter__(self) -> Iterator[list[str]]:
-        for number, words in enumerate(self._sentences, 1):
-            if self._run.stop_asked:
-                return
-            if number % 1000 == 0:
-                self._count(number)
-            yield words
-
-
 class _Watch:
-    """What gensim calls around each epoch: the log, the checkpoint, the stop."""
+    """What gensim calls around each part of the text: the log, the checkpoint, the stop."""
 
-    def __init__(self, run: Run, model: Any, settings: Settings) -> None:
-        self._run, self._model, self._settings = run, model, settings
-        self._epoch = 0
-        self._loss = "…"
-
-    def report(self, bar: Callable[[int, str], None], done: int) -> None:
-        bar(self._epoch * self._model.corpus_count + done, f"loss {self._loss}")
+    def __init__(
+        self, run: Run, model: _Model, steps: int, report: Callable[[int, str], None]
+    ) -> None:
+        self._run, self._model, self._steps, self._report = run, model, steps, report
+        self._step = 0
+        self._saved = time.monotonic()
+        self._cost = 0.0
+        # Checkpoints of other words are of no use.
+        self._words = _digest(model)
 
     def on_train_begin(self, model: Any) -> None:
         """Nothing."""
@@ -273,35 +227,53 @@ class _Watch:
         """Nothing."""
 
     def on_epoch_begin(self, model: Any) -> None:
-        """Start the loss at 0: gensim's sum is a float32, too coarse for many epochs."""
+        """Start the loss at 0: gensim's sum is a float32, too coarse for many parts."""
         model.running_training_loss = 0.0
 
     def on_epoch_end(self, model: Any) -> None:
-        """Log and save, unless this epoch was passed over or cut short."""
-        self._epoch += 1
-        if self._epoch <= model.done:
+        """Log, save and stop, unless this part was passed over."""
+        self._step += 1
+        if self._step <= model.done:
             return
-        if self._run.stop_asked:
-            raise _Stopped
-        loss = float(model.get_latest_training_loss()) / max(1, model.corpus_total_words)
-        self._loss = f"{loss:.4f}"
+        parts = model.corpus.parts
+        part = parts[(self._step - 1) % len(parts)]
+        # The sum of the worker that ended last, over its share of the words.
+        loss = float(model.get_latest_training_loss()) / max(1.0, part.words / model.workers)
         if not np.isfinite(model.wv.vectors).all():
             raise EngineError(
-                f"The vectors are no longer numbers after epoch {self._epoch}.",
+                f"The vectors are no longer numbers after step {self._step}.",
                 hint="Start a new run with a lower --alpha.",
             )
-        self._run.log(step=self._epoch, loss=loss)
+        epoch = round(self._step / len(parts), 3)
+        self._run.log(step=self._step, epoch=epoch, loss=loss)
+        self._report(self._step, f"epoch {epoch:g}, loss {loss:.4f}")
+        stop = self._run.stop_asked
+        waited = time.monotonic() - self._saved
+        if stop or self._step == self._steps or waited * _SAVING >= self._cost:
+            self._save(model)
+        if stop and self._step < self._steps:
+            raise _Stopped
+
+    def _save(self, model: Any) -> None:
+        before = time.monotonic()
         kind, keys, position, has_gauss, cached = model.random.get_state()
         state = [kind, keys.tolist(), int(position), int(has_gauss), float(cached)]
         tensors = {
             "vectors": torch.from_numpy(model.wv.vectors),
             "outputs": torch.from_numpy(model.syn1neg),
         }
-        self._run.save(self._epoch, tensors, {"random": state})
+        self._run.save(self._step, tensors, {"random": state, "words": self._words})
+        self._saved = time.monotonic()
+        self._cost = self._saved - before
+
+
+def _digest(model: Any) -> str:
+    """The hash of a model's words, in their order."""
+    return hashlib.blake2b("\n".join(model.wv.index_to_key).encode(), digest_size=16).hexdigest()
 
 
 def _restore(model: Any, tensors: dict[str, Any], state: dict[str, Any]) -> None:
-    if tensors["vectors"].shape != model.wv.vectors.shape:
+    if state.get("words") != _digest(model):
         raise InvalidRequestError(
             "The text files have changed since the run was started: their words are others.",
             hint="Start a new run.",
@@ -311,107 +283,3 @@ def _restore(model: Any, tensors: dict[str, Any], state: dict[str, Any]) -> None
     kind, keys, *rest = state["random"]
     model.random.set_state((kind, np.array(keys, np.uint32), *rest))
     model.done = int(state["step"])
-
-
-# Scores
-
-
-def score(vectors: Any, path: Path) -> Score:
-    """The score of gensim's KeyedVectors on a file of word pairs or of analogies."""
-    kind = _kind(path)
-    try:
-        if kind == "analogy":
-            value, sections = vectors.evaluate_word_analogies(str(path), dummy4unknown=False)
-            used = len(sections[-1]["correct"]) + len(sections[-1]["incorrect"])
-            total = sum(1 for line in data.lines(path) if line.strip() and not line.startswith(":"))
-            value = float(value) if used else 0.0
-        else:
-            total = sum(1 for line in data.lines(path) if line.strip() and line[:1] != "#")
-            _, spearman, unknown = vectors.evaluate_word_pairs(str(path), delimiter="\t")
-            value, used = float(spearman[0]), round(total * (1 - unknown / 100))
-    except (ValueError, ZeroDivisionError, IndexError):
-        # Nothing in common with the vocabulary, or too few pairs for a correlation.
-        value, used, total = 0.0, 0, sum(1 for line in data.lines(path) if line.strip())
-    return Score(name=path.stem, kind=kind, value=value, used=used, total=total)
-
-
-def _kind(path: Path) -> Literal["similarity", "analogy"]:
-    for line in data.lines(path):
-        if line.startswith(":") or len(line.split()) == 4:
-            return "analogy"
-        if line.count("\t") >= 2:
-            return "similarity"
-    raise InvalidRequestError(
-        f"{path} holds neither word pairs nor analogies.",
-        hint="Pairs: word, word and score between tabs. Analogies: four words a line.",
-    )
-
-
-# The result
-
-
-def _export(folder: Path, model: Any, settings: Settings, scores: Sequence[Score]) -> None:
-    """Write ``folder``, in place of one that is there; whole or not at all."""
-    temporary = folder.with_name(f".{folder.name}.new")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        model.wv.save_word2vec_format(str(temporary / VECTORS), binary=True)
-        draw_map(model.wv.index_to_key, model.wv.vectors, temporary / "words.png")
-        digests = {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(temporary.iterdir())
-        }
-        manifest = {
-            "name": folder.resolve().parent.name,
-            "engine": "word2vec",
-            "capabilities": ["embed"],
-            "files": digests,
-            "licence": "as the text it was trained on",
-            "source": ", ".join(Path(path).name for path in settings.files[:5]),
-            "summary": f"Vectors of {settings.vector_size} numbers for {len(model.wv):,} words.",
-            "vectors": VECTORS,
-            "dimensions": settings.vector_size,
-            "scores": [msgspec.to_builtins(one) for one in scores],
-        }
-        (temporary / MANIFEST).write_text(
-            json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise OutputError(
-            f"The model {folder} cannot be written: {error.strerror or error}.",
-            hint="Free some space, then go on with --resume.",
-        ) from None
-
-
-def draw_map(words: Sequence[str], vectors: Any, path: Path) -> None:
-    """Draw the first 120 words on their two main directions, as a PNG."""
-    import warnings
-
-    with needs("train"):
-        from matplotlib.figure import Figure
-    shown = np.asarray(vectors[:_DRAWN], np.float64)
-    shown = shown - shown.mean(axis=0)
-    _, _, directions = np.linalg.svd(shown, full_matrices=False)
-    points = np.zeros((len(shown), 2))
-    points[:, : len(directions[:2])] = shown @ directions[:2].T
-    figure: Any = Figure(figsize=(9, 7), layout="constrained")
-    axes = figure.add_subplot()
-    axes.scatter(points[:, 0], points[:, 1], s=12, color="#0072b2")
-    for word, (x, y) in zip(words[:_DRAWN], points.tolist(), strict=True):
-        axes.annotate(
-            word,
-            (x, y),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=8,
-            parse_math=False,
-        )
-    axes.set_title("The most frequent words, on their vectors' two main directions", fontsize=10)
-    with files.replacing(path) as temporary, warnings.catch_warnings():
-        # A script that no font here has is drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        figure.savefig(temporary, dpi=150, format="png")

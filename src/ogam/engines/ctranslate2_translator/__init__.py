@@ -12,19 +12,22 @@ model is given ways to use the term, and where none works that is an error, not 
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
+from ogam.capabilities import languages
 from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
 from ogam.capabilities.translation import TranslateRequest, TranslateResult, Translation
 from ogam.engines._shared import cores
-from ogam.engines.ctranslate2_translator import languages, sentences
+from ogam.engines.ctranslate2_translator import sentences
 from ogam.errors import (
     ConfigurationError,
     NotConfiguredError,
@@ -50,6 +53,7 @@ class CTranslate2TranslatorEngine:
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"translate"})
     requires: ClassVar[tuple[str, ...]] = ("ctranslate2", "sentencepiece")
     extra: ClassVar[str] = "local"
+    joins: ClassVar[bool] = True
 
     def __init__(self, ref: ModelRef) -> None:
         self._ref = ref
@@ -60,9 +64,10 @@ class CTranslate2TranslatorEngine:
         """Translations in the order of the texts; ``units.characters`` counts the texts.
 
         Without ``source`` each text's language is guessed among those that the model turns
-        into ``target``. ``context`` is not used. Raises UnknownLanguageError for a pair that
-        the model has not, UnsupportedOptionError for ``formality`` more or less, and for a
-        glossary whose term the model will not take.
+        into ``target``. ``context`` is not used. ``alternatives`` are those of the beam, which
+        more than 4 make wider; one that cannot take the glossary is left out. Raises
+        UnknownLanguageError for a pair that the model has not, UnsupportedOptionError for
+        ``formality`` more or less, and for a glossary whose term the model will not take.
         """
         if request.formality in ("more", "less"):
             raise UnsupportedOptionError(
@@ -75,28 +80,37 @@ class CTranslate2TranslatorEngine:
         sources = (
             [source] * len(request.texts)
             if source is not None
-            else [languages.guess(text, model.sources(target)) for text in request.texts]
+            else [languages.guess(text, model.about.sources(target)) for text in request.texts]
         )
-        made = model.translate(request.texts, target)
+        made = model.translate(request.texts, sources, target, request.alternatives)
         if request.glossary:
             made = [
-                self._with_terms(model, text, one, target, request.glossary)
-                for text, one in zip(request.texts, made, strict=True)
+                self._all_with_terms(model, text, ways, (own, target), request.glossary)
+                for text, ways, own in zip(request.texts, made, sources, strict=True)
             ]
         return TranslateResult(
             engine=self._ref.engine,
             model=self._ref.name,
             units=Units(characters=sum(map(len, request.texts))),
             translations=tuple(
-                Translation(text=text, source=one) for text, one in zip(made, sources, strict=True)
+                Translation(text=best, source=one, alternatives=tuple(others))
+                for (best, *others), one in zip(made, sources, strict=True)
             ),
             target=request.target,
         )
+
+    def languages(self) -> tuple[tuple[str, str], ...]:
+        """The pairs that the model has: (source, target), as tags."""
+        return self._load().about.languages
 
     def close(self) -> None:
         """Let go of the model."""
         with self._lock:
             self._model = None
+
+    def load(self) -> None:
+        """Load the model now."""
+        self._load()
 
     def _load(self) -> _Model:
         with self._lock:
@@ -111,9 +125,8 @@ class CTranslate2TranslatorEngine:
 
     def _pair(self, model: _Model, request: TranslateRequest) -> tuple[str | None, str]:
         """The model's own tags for the languages asked for; no source where none was given."""
-        pairs = model.about.languages
-        hint = f"It has {', '.join('-'.join(pair) for pair in pairs)}."
-        target = languages.find(request.target, [one for _, one in pairs])
+        hint = f"It has {model.about.told()}."
+        target = languages.find(request.target, model.about.targets())
         if target is None:
             raise UnknownLanguageError(
                 f"{self._ref.name} does not translate into {request.target!r}.",
@@ -122,7 +135,7 @@ class CTranslate2TranslatorEngine:
             )
         if request.source is None:
             return None, target
-        source = languages.find(request.source, model.sources(target))
+        source = languages.find(request.source, model.about.sources(target))
         if source is None:
             raise UnknownLanguageError(
                 f"{self._ref.name} does not translate {request.source!r} into {target!r}.",
@@ -131,12 +144,28 @@ class CTranslate2TranslatorEngine:
             )
         return source, target
 
+    def _all_with_terms(
+        self,
+        model: _Model,
+        text: str,
+        ways: Sequence[str],
+        pair: tuple[str, str],
+        glossary: Sequence[tuple[str, str]],
+    ) -> list[str]:
+        """As ``_with_terms`` for the best translation, and for those others that it works for."""
+        best, *others = ways
+        kept = {self._with_terms(model, text, best, pair, glossary): None}
+        for one in others:
+            with suppress(UnsupportedOptionError):
+                kept[self._with_terms(model, text, one, pair, glossary)] = None
+        return list(kept)
+
     def _with_terms(
         self,
         model: _Model,
         text: str,
         made: str,
-        target: str,
+        pair: tuple[str, str],
         glossary: Sequence[tuple[str, str]],
     ) -> str:
         """The translation with the glossary's terms in it, or an error.
@@ -151,11 +180,12 @@ class CTranslate2TranslatorEngine:
             kept.append(wanted)
             if _has(made, wanted):
                 continue
-            own = model.translate([term], target)[0].strip(" .!?。")
+            source, target = pair
+            own = model.translate([term], [source], target)[0][0].strip(" .!?。")
             if _has(made, own, re.IGNORECASE):
                 made = _replaced(made, own, wanted)
             else:
-                (made,) = model.translate([_replaced(text, term, wanted)], target)
+                ((made,),) = model.translate([_replaced(text, term, wanted)], [source], target)
             # A later term may have undone an earlier one.
             missing = [one for one in kept if not _has(made, one)]
             if missing:
@@ -168,12 +198,36 @@ class CTranslate2TranslatorEngine:
 
 
 class _About(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest says to this engine."""
+    """What the manifest says to this engine.
 
-    languages: tuple[tuple[str, str], ...]
+    Languages are pairs, or, in ``between``, any two of a list. Tokens name them to the model:
+    ``target_tokens`` before the source, or ``source_tokens`` there and ``target_prefixes``
+    before the translation. ``source_pieces`` and ``target_pieces`` are the tokenizers' files.
+    """
+
+    languages: tuple[tuple[str, str], ...] = ()
+    between: tuple[str, ...] = ()
     target_tokens: dict[str, str] = {}
+    source_tokens: dict[str, str] = {}
+    target_prefixes: dict[str, str] = {}
     tokens: Literal["sentencepiece", "space"] = "sentencepiece"
+    source_pieces: str = "spm.model"
+    target_pieces: str = "spm.model"
     max_tokens: int = 256
+
+    def targets(self) -> list[str]:
+        """The languages that it translates into."""
+        return [*self.between, *(one for _, one in self.languages)]
+
+    def sources(self, target: str) -> list[str]:
+        """The languages that can be turned into ``target``, in the manifest's order."""
+        any_two = [one for one in self.between if one != target] if target in self.between else []
+        return any_two + [source for source, one in self.languages if one == target]
+
+    def told(self) -> str:
+        """The languages as a message names them."""
+        pairs = ["-".join(pair) for pair in self.languages]
+        return ", ".join(pairs + ([f"any two of {' '.join(self.between)}"] if self.between else []))
 
 
 class _Place(NamedTuple):
@@ -181,6 +235,13 @@ class _Place(NamedTuple):
 
     text: int
     piece: int
+
+
+class _Way(NamedTuple):
+    """A way to translate something, and its score: the mean logarithm of a token's probability."""
+
+    text: str
+    score: float
 
 
 class _Model:
@@ -199,7 +260,7 @@ class _Model:
                 f"{folder} is not a translation model's folder: {error}.",
                 hint="A run of 'ogam train transformer' makes one in RUN/model.",
             ) from None
-        if not self.about.languages:
+        if not self.about.targets():
             raise ConfigurationError(f"{folder}/model.json names no languages.")
         library.set_log_level(50)  # what goes wrong comes as an exception
         threads = min(_MOST_THREADS, cores())
@@ -209,20 +270,25 @@ class _Model:
                 os.fspath(folder), device="cpu", inter_threads=threads, intra_threads=1
             )
             self._pieces: Any = None
+            self._joiner: Any = None
             if self.about.tokens == "sentencepiece":
-                self._pieces = pieces.SentencePieceProcessor(model_file=str(folder / "spm.model"))
+                names = (self.about.source_pieces, self.about.target_pieces)
+                self._pieces, self._joiner = (
+                    pieces.SentencePieceProcessor(model_file=str(folder / name)) for name in names
+                )
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigurationError(
                 f"The model in {folder} cannot be loaded: {error}.",
                 hint="Is the folder whole? Compare it with the hashes in its model.json.",
             ) from None
 
-    def sources(self, target: str) -> list[str]:
-        """The languages that can be turned into ``target``, in the manifest's order."""
-        return [source for source, one in self.about.languages if one == target]
+    def translate(
+        self, texts: Sequence[str], sources: Sequence[str], target: str, ways: int = 1
+    ) -> list[list[str]]:
+        """Each text's best translations, its white space kept: ``ways`` of them, or fewer.
 
-    def translate(self, texts: Sequence[str], target: str) -> list[str]:
-        """Each text's translation, its white space kept."""
+        ``sources``: each text's language.
+        """
         plain = self.about.tokens == "space"
         whole = [
             [
@@ -240,27 +306,43 @@ class _Model:
         ]
         # Sentences of like length together: a batch is as slow as its longest.
         todo.sort(key=lambda one: len(one[1]))
-        made: dict[_Place, str] = {}
+        made: dict[_Place, list[_Way]] = {}
         head = self.about.target_tokens.get(target)
         for start in range(0, len(todo), _TOGETHER):
             checkpoint()
             part = todo[start : start + _TOGETHER]
-            given = [[head, *tokens] if head else tokens for _, tokens in part]
-            for (place, _), tokens in zip(part, self._run(given), strict=True):
-                made[place] = self._join(tokens)
+            given: list[list[str]] = []
+            for place, tokens in part:
+                own = head or self.about.source_tokens.get(sources[place.text])
+                given.append([own, *tokens] if own else tokens)
+            for (place, _), found in zip(part, self._run(given, target, ways), strict=True):
+                made[place] = found
         return [
-            "".join(
-                made.get(_Place(number, place), "") + piece.space
-                for place, piece in enumerate(pieces)
+            _joined(
+                [
+                    [
+                        _Way(way.text + piece.space, way.score)
+                        for way in made.get(_Place(number, place), [_Way("", 0.0)])
+                    ]
+                    for place, piece in enumerate(pieces)
+                ],
+                ways,
             )
             for number, pieces in enumerate(whole)
         ]
 
-    def _run(self, tokens: list[list[str]]) -> list[list[str]]:
+    def _run(self, tokens: list[list[str]], target: str, ways: int) -> list[list[_Way]]:
+        """The ways to translate each sentence, the best first, no two that read the same."""
+        beam = max(BEAM, ways)
+        prefix = [one] if (one := self.about.target_prefixes.get(target)) else []
         longest = max(map(len, tokens))
         results = self._translator.translate_batch(
             tokens,
-            beam_size=BEAM,
+            target_prefix=[prefix] * len(tokens) if prefix else None,
+            beam_size=beam,
+            # The whole beam: of its ways some read the same when they are joined.
+            num_hypotheses=beam if ways > 1 else 1,
+            return_scores=ways > 1,
             length_penalty=1.0,
             max_batch_size=_BATCH_TOKENS,
             batch_type="tokens",
@@ -269,7 +351,13 @@ class _Model:
             max_decoding_length=min(3 * longest + 10, 2 * self.about.max_tokens),
             disable_unk=True,
         )
-        return [one.hypotheses[0] for one in results]
+        found: list[list[_Way]] = []
+        for one in results:
+            best: dict[str, float] = {}
+            for made, score in zip(one.hypotheses, one.scores or [0.0], strict=True):
+                best.setdefault(self._join(made[len(prefix) :]), score)
+            found.append([_Way(*way) for way in best.items()][:ways])
+        return found
 
     def _fitting(self, piece: sentences.Piece) -> list[sentences.Piece]:
         if not piece.text:
@@ -289,7 +377,32 @@ class _Model:
     def _join(self, tokens: list[str]) -> str:
         if self._pieces is None:
             return re.sub(r"@@( |$)", "", " ".join(tokens))
-        return self._pieces.decode(tokens)
+        # A piece of the source's language, which a shared vocabulary lets through, stays as it is.
+        return self._joiner.decode(tokens).replace("▁", " ").lstrip()
+
+
+def _joined(pieces: Sequence[Sequence[_Way]], ways: int) -> list[str]:
+    """The ``ways`` best texts that the pieces' ways make, by the sum of their scores.
+
+    Exact, for the pieces are chosen independently: what is not among the best beginnings is
+    in none of the best texts.
+    """
+    # A beginning is linked to the one before: texts of many pieces are not copied at each.
+    best: list[tuple[float, Any]] = [(0.0, None)]
+    for piece in pieces:
+        longer = [
+            (score + way.score, (before, way.text)) for score, before in best for way in piece
+        ]
+        best = heapq.nlargest(ways, longer, key=lambda one: one[0])
+    texts: list[str] = []
+    for _, last in best:
+        parts: list[str] = []
+        link = last
+        while link is not None:
+            link, part = link
+            parts.append(part)
+        texts.append("".join(reversed(parts)))
+    return list(dict.fromkeys(texts))
 
 
 def _word(term: str) -> str:
