@@ -44,7 +44,8 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """For each capability its model; empty: nothing is configured yet.
 
     The first of several answers. ``see`` shares the features of one request among its models:
-    each feature goes to the first model that has it.
+    each feature goes to the first model that has it. ``classify`` shares the texts: labels of
+    the caller's own go to a model that takes any, else a text to one that knows its language.
     """
 
     generate: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     see: tuple[str, ...] = ("rapidocr", "opencv")
     transcribe: tuple[str, ...] = ("pocketsphinx",)
     translate: tuple[str, ...] = ()
-    classify: tuple[str, ...] = (_ENCODER,)
+    classify: tuple[str, ...] = ("starter/sentiment-en", _ENCODER)
     embed: tuple[str, ...] = (_ENCODER,)
 
 
@@ -62,7 +63,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``keys`` may call, each as it is or as ``sha256:HEX``; without any, everyone may, which is
     only allowed on this machine itself. ``hosts`` are further names the server is called by.
     ``queue`` requests may wait or work for one model at a time; more are refused. ``data`` holds
-    what clients leave here (files, batches, glossaries); empty: the user's data folder.
+    what clients leave here (files, batches, glossaries); empty: the user's data folder. ``fetch``
+    lists the URLs that may be fetched when a client names one, such as
+    ``https://example.org/photos/*``, or ``*`` for every public one; none: nothing is.
     """
 
     host: str = "127.0.0.1"
@@ -74,6 +77,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hosts: tuple[str, ...] = ()
     queue: int = 256
     data: str = ""
+    fetch: tuple[str, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +115,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
             continue
         table, key = place
         target = values.setdefault(table, {}) if table else values
-        many = table == "routes" or (table == "server" and key in ("keys", "hosts"))
+        many = table == "routes" or (table == "server" and key in ("keys", "hosts", "fetch"))
         target[key] = _models(value) if many else value
         _check(values, f"the variable {name}")
     return _check(values, where)

@@ -21,6 +21,7 @@ The tree::
     ├── OutputError                a result could not be written
     ├── DeadlineError              the time given ran out
     ├── DownloadError              a model could not be fetched whole and as published
+    ├── FetchError                 what a client named by its URL could not be had
     └── EngineError                an engine broke while it worked
 
 An error has a ``message`` (what was wrong) and a ``hint`` (what to do). Both are
@@ -35,6 +36,7 @@ __all__ = [
     "DeadlineError",
     "DownloadError",
     "EngineError",
+    "FetchError",
     "InvalidMediaError",
     "InvalidRequestError",
     "MissingExtraError",
@@ -141,6 +143,10 @@ class DeadlineError(OgamError):
 
 class DownloadError(OgamError):
     """A model could not be fetched: no network, no access, or other bytes than were published."""
+
+
+class FetchError(OgamError):
+    """A URL that a client named did not answer, or not with what was asked."""
 
 
 class EngineError(OgamError):

@@ -39,12 +39,14 @@ MODELS = {
     "pocketsphinx": {"transcribe"},
     "rapidocr": {"see"},
     "starter/all-MiniLM-L6-v2": {"embed", "classify"},
+    "starter/sentiment-en": {"classify"},
 }
+# What a model labels by that takes no labels of the caller's own.
+LABELS = {"starter/sentiment-en": ("NEGATIVE", "POSITIVE")}
 # No model of theirs ships: tests/engines makes a tiny one for each, and holds it to the same.
 MADE_IN_TESTS = {
     "ctranslate2_generator",
     "ctranslate2_translator",
-    "onnx_classifier",
     "transformers",
     "whisper",
     "word2vec",
@@ -282,7 +284,8 @@ def test_alternatives_are_further_translations_or_refused(engines: Any, model: s
 @pytest.mark.parametrize("model", having("classify"))
 class TestClassify:
     def test_scores_are_shares_best_first(self, engines: Any, model: str) -> None:
-        request = ClassifyRequest(texts=("good film", "bad soup"), labels=("food", "cinema", "war"))
+        labels = LABELS.get(model, ("food", "cinema", "war"))
+        request = ClassifyRequest(texts=("good film", "bad soup"), labels=labels)
         result = engines.get(model).classify(request)
         check(result, ClassifyResult, model)
         for item in result.classifications:
@@ -292,6 +295,8 @@ class TestClassify:
             assert {one.label for one in item.scores} == set(request.labels)
 
     def test_with_several_labels_each_score_stands_alone(self, engines: Any, model: str) -> None:
+        if model in LABELS:
+            pytest.skip("it was trained to choose one of its labels")
         request = ClassifyRequest(texts=("good film",), labels=("a", "b", "c"), multi_label=True)
         scores = engines.get(model).classify(request).classifications[0].scores
         assert all(0 <= one.score <= 1 for one in scores)
@@ -345,7 +350,9 @@ def test_eight_callers_at_once_get_what_one_gets_alone(
         "transcribe": lambda: engine.transcribe(TranscribeRequest(audio=short)).segments,
         "embed": lambda: engine.embed(EmbedRequest(texts=("at once",))).vectors,
         "classify": lambda: (
-            engine.classify(ClassifyRequest(texts=("at once",), labels=("a", "b"))).classifications
+            engine.classify(
+                ClassifyRequest(texts=("at once",), labels=LABELS.get(model, ("a", "b")))
+            ).classifications
         ),
         "generate": lambda: engine.generate(GenerateRequest(prompt="x", seed=1)).choices,
         "translate": lambda: (

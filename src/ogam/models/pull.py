@@ -61,6 +61,7 @@ def pull(request: Request, watch: Watch | None = None) -> str:
             quantize=request.quantize,
             include=request.include,
             as_is=request.as_is,
+            allow_untrained=request.allow_untrained,
         )
         if before and msgspec.structs.replace(before, commit="") != wanted:
             before = None
@@ -129,7 +130,13 @@ def _converted(request: Request, raw: Path, made: Path) -> tuple[Path, dict[str,
     # Asks the head check: a head that was never trained gets no further.
     from ogam.models.convert import convert
 
-    converted = convert(raw, made, capability=request.capability, quantize=request.quantize)
+    converted = convert(
+        raw,
+        made,
+        capability=request.capability,
+        quantize=request.quantize,
+        allow_untrained=request.allow_untrained,
+    )
     return made, {
         **(_read(made / store.MANIFEST) or {}),
         "engine": converted.engine,

@@ -29,7 +29,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ``source``: ``owner/name`` on the hub, ``torchhub:owner/repo:entry``, or a folder (starts
     with . / or ~). ``revision``: a branch, tag or commit. ``capability`` and ``quantize`` go to
     the conversion. ``include``: patterns of files to take besides. ``as_is``: convert nothing,
-    so that the model can be trained further.
+    so that the model can be trained further. ``allow_untrained``: take a model whose head was
+    never trained, and mark all it says.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     quantize: str | None = None
     include: tuple[str, ...] = ()
     as_is: bool = False
+    allow_untrained: bool = False
     trust_code: bool = False
     trust_pickle: bool = False
 
@@ -55,6 +57,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     quantize: str | None = None
     include: tuple[str, ...] = ()
     as_is: bool = False
+    allow_untrained: bool = False
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,12 +55,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Socket(msgspec.Struct, frozen=True, kw_only=True):
-    """A WebSocket that a protocol answers."""
+    """A WebSocket that a protocol answers. The handler of an ``open`` one checks the key itself,
+    by ``call.admit``, because it may come in the first message.
+    """
 
     path: str
     handler: SocketHandler
     summary: str
     page: str = ""
+    open: bool = False
 
 
 class Protocol(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +190,10 @@ class Call:
 
 
 class SocketCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One WebSocket being answered (starlette's, not accepted yet)."""
+    """One WebSocket being answered (starlette's, not accepted yet).
+
+    ``shown`` is the key that came with it; ``admit(key)`` checks one, as AuthenticationError.
+    """
 
     socket: Any
     gateway: Gateway
@@ -195,6 +201,8 @@ class SocketCall(msgspec.Struct, frozen=True, kw_only=True):
     params: Mapping[str, str]
     id: str
     key: Key | None
+    shown: str | None
+    admit: Callable[[str | None], Key]
 
     model = Call.model
 

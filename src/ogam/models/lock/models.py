@@ -19,7 +19,7 @@ from ogam.models.lock.values import Model
 # Where a restored model goes that lay outside the lock's folder.
 _BROUGHT = "models"
 # What shapes a pulled model and is safe to take from a file.
-_OPTIONS = ("capability", "quantize", "include", "as_is")
+_OPTIONS = ("capability", "quantize", "include", "as_is", "allow_untrained")
 
 
 class _Told(msgspec.Struct):

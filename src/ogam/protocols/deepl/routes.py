@@ -1,20 +1,217 @@
-"""What DeepL's SDK asks for, answered."""
+"""What DeepL's SDK asks for, answered: texts, languages, usage; the rest in routes_*."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ogam.errors import OgamError
-from ogam.protocols.serving import Call, Protocol, reply
+from ogam.capabilities.text_generation import GenerateResult
+from ogam.capabilities.translation import TranslateRequest, TranslateResult
+from ogam.errors import EngineError, InvalidRequestError
+from ogam.markup.segments import wordy
+from ogam.protocols.deepl import convert, errors, languages, wire
+from ogam.protocols.deepl import routes_documents as documents
+from ogam.protocols.deepl import routes_glossaries as glossaries
+from ogam.protocols.deepl.state import form, read, state
+from ogam.protocols.deepl.translating import Order, carry_out
+from ogam.protocols.deepl.translating import languages as known_languages
+from ogam.protocols.serving import Call, Patient, Protocol, Route, reply
+
+_PAGES = "https://developers.deepl.com/api-reference"
+# The SDK waits ten seconds for a byte and then sends all again.
+PATIENCE = 4.0
+
+
+async def translate(call: Call) -> Response:
+    """Up to fifty texts."""
+    body = await read(call, wire.TranslateBody)
+    convert.check(body)
+    known = await known_languages(call.gateway)
+    source = known.source(body.source_lang)
+    target = known.target(body.target_lang, source)
+    known.check_formality(body.formality, body.target_lang)
+    own = state(call.gateway)
+    terms = (
+        await asyncio.to_thread(own.glossaries.terms, convert.glossary_ids(body), source, target)
+        if source is not None
+        else []
+    )
+    order = Order(
+        target,
+        source,
+        formality=body.formality,
+        context=convert.context(body),
+        terms=terms,
+        alike=body.preserve_formatting,
+    )
+    return _patiently(call, _translated(call, body, order))
+
+
+async def _translated(call: Call, body: wire.TranslateBody, order: Order) -> Response:
+    templates = await asyncio.to_thread(lambda: [convert.template(one, body) for one in body.text])
+
+    async def ask(request: TranslateRequest) -> TranslateResult:
+        return await call.answer("translate", request, TranslateResult)
+
+    done = await carry_out(ask, [segment for one in templates for segment in one.segments], order)
+    translations: list[wire.Translation] = []
+    at = 0
+    for template in templates:
+        pieces = done.pieces[at : at + len(template.segments)]
+        at += len(template.segments)
+        source = order.source or done.source(template.segments) or "en"
+        translations.append(
+            wire.Translation(
+                detected_source_language=languages.base(source),
+                text=convert.filled(template, pieces, body),
+                billed_characters=template.characters if body.show_billed_characters else None,
+                model_type_used=convert.model_used(body.model_type),
+                tag_handling_version=(body.tag_handling_version or "v2")
+                if body.tag_handling
+                else None,
+            )
+        )
+    characters = sum(one.characters for one in templates)
+    await asyncio.to_thread(state(call.gateway).usage.add, characters)
+    return reply(wire.Translations(translations=translations), done.result)
+
+
+async def rephrase(call: Call) -> Response:
+    """Texts, better written."""
+    return _improving(call, await read(call, wire.RephraseBody))
+
+
+async def correct(call: Call) -> Response:
+    """Texts without their mistakes."""
+    return _improving(call, await read(call, wire.CorrectBody))
+
+
+def _improving(call: Call, body: wire.RephraseBody | wire.CorrectBody) -> Response:
+    convert.check_texts(body.text)
+    if not all(wordy(one) for one in body.text):
+        raise InvalidRequestError("A text is empty.", param="text")
+    order, target = convert.improving(body)
+    call.gateway.models("generate", None)  # an error before anything is sent
+    return _patiently(call, _improved(call, body, order, target))
+
+
+async def _improved(
+    call: Call, body: wire.RephraseBody | wire.CorrectBody, order: str, target: str | None
+) -> Response:
+    improvements: list[wire.Improvement] = []
+    for text in body.text:
+        made: GenerateResult = await call.answer(
+            "generate", convert.improve_request(order, text), GenerateResult
+        )
+        if not made.text.strip():
+            raise EngineError(f"{made.model} gave no text.")
+        source = languages.guess(text)
+        improvements.append(
+            wire.Improvement(
+                text=made.text.strip(),
+                detected_source_language=source,
+                target_language=target or source,
+            )
+        )
+    await asyncio.to_thread(state(call.gateway).usage.add, sum(map(len, body.text)))
+    return reply(wire.Improvements(improvements=improvements))
+
+
+async def list_languages(call: Call) -> Response:
+    """The languages of the route's engine, as sources or as targets."""
+    kind = call.request.query_params.get("type", "")
+    if form(call):  # the SDK sends a form, with a GET
+        kind = dict(wire.fields(await call.request.body())).get("type", kind)
+    if kind not in ("", "source", "target"):
+        raise InvalidRequestError("type is source or target.", param="type")
+    known = await known_languages(call.gateway)
+    if kind != "target":
+        told = [wire.Language(language=one, name=languages.name(one)) for one in known.sources]
+    else:
+        told = [
+            wire.Language(
+                language=one, name=languages.name(one), supports_formality=known.formal(one)
+            )
+            for one in known.targets
+        ]
+    return reply(told)
+
+
+async def usage(call: Call) -> Response:
+    """The characters of this month; there is no limit."""
+    count = await asyncio.to_thread(state(call.gateway).usage.count)
+    return reply(wire.Usage(character_count=count, character_limit=convert.NO_LIMIT))
+
+
+def _patiently(call: Call, work: Awaitable[Response]) -> Response:
+    return Patient(work, lambda error: errors.failure(error, call), after=PATIENCE)
 
 
 def _key(request: Request) -> str | None:
-    return request.headers.get("authorization")
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "deepl-auth-key" else None
 
 
-def _failure(error: OgamError, call: Call | None) -> Response:  # noqa: ARG001
-    return reply({"message": str(error)}, status=500)
+def _speaks(request: Request) -> bool:
+    agent = request.headers.get("user-agent", "").lower()
+    auth = request.headers.get("authorization", "").lower()
+    return agent.startswith("deepl-") or auth.startswith("deepl-auth-key")
 
 
-PROTOCOL = Protocol(name="deepl", routes=(), key=_key, failure=_failure, speaks=lambda _: False)
+PROTOCOL = Protocol(
+    name="deepl",
+    routes=(
+        Route(
+            method="POST",
+            path="/v2/translate",
+            handler=translate,
+            summary="Translate texts.",
+            page=f"{_PAGES}/translate",
+            body=wire.TranslateBody,
+            reply=wire.Translations,
+        ),
+        Route(
+            method="GET",
+            path="/v2/languages",
+            handler=list_languages,
+            summary="List the languages.",
+            page=f"{_PAGES}/languages",
+            reply=list[wire.Language],
+        ),
+        Route(
+            method="GET",
+            path="/v2/usage",
+            handler=usage,
+            summary="Count the characters of this month.",
+            page=f"{_PAGES}/usage-and-quota",
+            reply=wire.Usage,
+        ),
+        Route(
+            method="POST",
+            path="/v2/write/rephrase",
+            handler=rephrase,
+            summary="Improve texts.",
+            page=f"{_PAGES}/improve-text",
+            body=wire.RephraseBody,
+            reply=wire.Improvements,
+        ),
+        Route(
+            method="POST",
+            path="/v2/write/correct",
+            handler=correct,
+            summary="Correct texts.",
+            page=f"{_PAGES}/correct-text",
+            body=wire.CorrectBody,
+            reply=wire.Improvements,
+        ),
+        *glossaries.ROUTES,
+        *documents.ROUTES,
+    ),
+    key=_key,
+    failure=errors.failure,
+    speaks=_speaks,
+    request_id_header="X-Trace-ID",
+)
