@@ -20,6 +20,7 @@ RUNS: dict[str, list[str]] = {
     "ocr": ["--quick"],
     "vision": [],
     "translation": ["--count", "16", "--rounds", "1"],
+    "generation": ["--rounds", "1"],
     "word2vec": [],
     "openai_chat": ["--rounds", "3"],
     "cold_start": [],
