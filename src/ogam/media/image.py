@@ -207,8 +207,11 @@ class Image:
                 hint="Scale it down, or raise limits.max_pixels in ogam.toml.",
             ) from None
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+            # Pillow's own words for this one name an object in memory.
+            unknown = isinstance(error, UnidentifiedImageError)
+            why = "its header is damaged" if unknown else str(error) or type(error).__name__
             raise InvalidMediaError(
-                f"{self.name} cannot be read as a picture: {error or type(error).__name__}.",
+                f"{self.name} cannot be read as a picture: {why}.",
                 hint="Is the file damaged or cut short?",
             ) from None
         picture.info["ogam_turned"] = turned

@@ -1,0 +1,1 @@
+"""What Google's protocols share. Knows none of them."""
