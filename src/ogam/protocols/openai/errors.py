@@ -31,7 +31,7 @@ _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
 
 
 # A capability's word for a parameter where OpenAI has another.
-_PARAMS = {"message": "messages", "text": "input", "texts": "input"}
+_PARAMS = {"message": "messages", "rate": "speed", "text": "input", "texts": "input"}
 
 
 def body(error: errors.OgamError) -> tuple[int, dict[str, Any]]:

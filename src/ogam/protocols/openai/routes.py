@@ -8,9 +8,13 @@ from starlette.responses import Response
 from ogam.errors import UnknownModelError
 from ogam.protocols.openai import (
     errors,
+    routes_audio,
+    routes_batches,
     routes_chat,
     routes_completions,
     routes_embeddings,
+    routes_files,
+    routes_images,
     routes_responses,
     wire,
 )
@@ -77,10 +81,15 @@ PROTOCOL = Protocol(
         *routes_responses.ROUTES,
         *routes_completions.ROUTES,
         *routes_embeddings.ROUTES,
+        *routes_audio.ROUTES,
+        *routes_files.ROUTES,
+        *routes_batches.ROUTES,
+        *routes_images.ROUTES,
     ),
     key=_key,
     failure=errors.failure,
     speaks=_speaks,
+    start=routes_batches.working,
     vendor_names=(
         "gpt-*",
         "ft:*",
