@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,9 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, folder: Path) 
 
 def commands(page: Path) -> list[str]:
     lines = [line for body in blocks(page, "sh") for line in body.splitlines()]
-    return [line.split("  #")[0].strip() for line in lines if line.startswith("ogam ")]
+    found = [line.split("  #")[0].strip() for line in lines if line.startswith("ogam ")]
+    # A server does not end; programs for the SDKs, in blocks of "py", talk to one of their own.
+    return [line for line in found if not line.startswith("ogam serve")]
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=named)
@@ -72,7 +75,38 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_the_readmes_tell_the_same_two_commands_first() -> None:
     first = [blocks(ROOT / name, "sh")[0] for name in ("README.md", "README.ko.md")]
-    assert all(one.startswith("make demo") and "\nmake test" in one for one in first)
+    assert all(one.startswith("make serve") and "\nmake test" in one for one in first)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "py")], ids=named)
+def test_the_programs_for_the_vendors_sdks_run_against_the_server(page: Path, folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ogam", "serve", "--no-grpc", "--port", str(port)]
+    routes = dict.fromkeys(("OGAM_ROUTE_GENERATE", "OGAM_ROUTE_TRANSLATE"), "fake")
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=folder, env={**os.environ, **routes}
+    ) as server:
+        assert server.stderr is not None
+        try:
+            assert "Ogam answers" in server.stderr.readline()
+            program = "\n".join(blocks(page, "py")).replace(":8080", f":{port}")
+            (folder / "page.py").write_text(program, encoding="utf-8")
+            # The SDK's own warnings are not ours to mend.
+            done = subprocess.run(
+                [sys.executable, "page.py"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 def test_the_demo_leaves_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

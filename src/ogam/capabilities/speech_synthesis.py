@@ -81,7 +81,7 @@ class Speaker(Protocol):
     """What an engine that speaks must have."""
 
     def voices(self) -> tuple[Voice, ...]:
-        """Every voice, in a stable order. Blocking, without a network where the engine is local."""
+        """Every voice, the default first. Blocking, without a network where the engine is local."""
         ...
 
     def speak(self, request: SpeakRequest, /) -> Answer[SpeakResult]:

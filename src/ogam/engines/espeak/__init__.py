@@ -35,7 +35,6 @@ from ogam.errors import (
 )
 from ogam.media import Audio, limits
 
-DEFAULT = "en"
 SAMPLE_RATE = 22050  # of all voices in the library's data; the worker checks it
 WORDS_PER_MINUTE = 175  # espeakRATE_NORMAL in speak_lib.h; what a rate of 1.0 means
 _SLOWEST = 80  # espeakRATE_MINIMUM; above 450 the library goes on with Sonic, tried to 900
@@ -81,7 +80,7 @@ class EspeakEngine:
         process.pool.leave(self)
 
     def voices(self) -> tuple[Voice, ...]:
-        """Every voice of eSpeak NG without its variants, in espeak's order (by language)."""
+        """The default voice, then every other without its variants, in espeak's order."""
         return self._catalogue().voices
 
     def variants(self) -> tuple[str, ...]:
@@ -163,8 +162,10 @@ class EspeakEngine:
             language = request.language
             # SSML says xml:lang itself, and its tags are no text to guess by.
             if language is None and not request.ssml:
-                language = voices.language_of(request.text)
-            return catalogue.language(DEFAULT if language in (None, "") else language)
+                language = voices.language_of(request.text) or None
+            if language is None:
+                return catalogue.voice(voices.CLEAR)
+            return catalogue.language(language)
         try:
             own = catalogue.voice(model)
         except UnknownVoiceError as error:

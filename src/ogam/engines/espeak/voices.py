@@ -12,6 +12,8 @@ import os
 from collections import Counter
 from typing import Literal
 
+import msgspec
+
 from ogam.capabilities.speech_synthesis import Voice
 from ogam.engines.espeak import process
 from ogam.errors import UnknownLanguageError, UnknownVoiceError
@@ -29,6 +31,9 @@ _TAGS = {
 _MUTE = frozenset({"fo", "kaa", "xex"})
 # Tags that lead to another language than the one left when their end is cut off.
 _INSTEAD = {"zh-hk": "yue", "zh-mo": "yue", "es-es": "es", "nn": "nb", "iw": "he", "in": "id"}
+# What speaks where neither text nor request names a language: the variant of American English
+# that PocketSphinx understands best, 79 % of the words of three sentences; en-us alone 23 %.
+CLEAR = "en-us+f5"
 _GENDERS: dict[str, Literal["male", "female", "neutral"]] = {
     "1": "male",
     "2": "female",
@@ -82,7 +87,9 @@ class Catalogue:
             for rank, tag in zip(ranks + ranks, (*raw, *map(str.lower, tags)), strict=True):
                 if tag not in self._languages or rank < self._languages[tag][0]:
                     self._languages[tag] = (rank, key)
-        self.voices = tuple(found)
+        base = next(voice for voice in found if voice.id == "en-us")
+        clear = msgspec.structs.replace(base, id=CLEAR, name=f"{base.name}, clear", gender="female")
+        self.voices = (clear, *found)
         self._names = short | self._names
 
     def voice(self, name: str) -> tuple[str, str]:

@@ -44,17 +44,18 @@ PREMADE = {
 SETTINGS = wire.VoiceSettings(
     stability=0.5, similarity_boost=0.75, style=0.0, use_speaker_boost=True, speed=1.0
 )
-_AMERICAN = "en-US"  # as the vendor's voices speak
 
 
 def in_order(voices: Sequence[Voice], model: str) -> list[Voice]:
     """The voices, those first that ``model`` (``espeak/ko``) speaks with by default.
 
-    Programs take the first voice of the list; that must not be Afrikaans for its alphabet.
+    Programs take the first voice of the list; that must not be Afrikaans for its alphabet. An
+    engine lists its default first; after it come those of its language.
     """
     wanted = model.partition("/")[2].lower()
     if not any(wanted in (one.id.lower(), languages.base(one.language)) for one in voices):
-        wanted = _AMERICAN.lower()
+        first = voices[0]
+        return [first, *sorted(voices[1:], key=lambda one: one.language != first.language)]
 
     def far(one: Voice) -> tuple[bool, bool, bool]:
         return (
