@@ -162,10 +162,8 @@ class EspeakEngine:
             language = request.language
             # SSML says xml:lang itself, and its tags are no text to guess by.
             if language is None and not request.ssml:
-                language = voices.language_of(request.text) or None
-            if language is None:
-                return catalogue.voice(voices.CLEAR)
-            return catalogue.language(language)
+                language = voices.language_of(request.text)
+            return catalogue.language(language) if language else catalogue.voice(voices.CLEAR)
         try:
             own = catalogue.voice(model)
         except UnknownVoiceError as error:
