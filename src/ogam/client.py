@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import queue
 import threading
 from collections.abc import (
     AsyncIterable,
@@ -286,7 +285,7 @@ class AsyncOgam:
         """
         options = _recognition(language, alternatives, phrases, grammar, keywords)
         if isinstance(pcm, AsyncIterable):
-            return AsyncStream(self._fed(pcm, options, model), self._timeout)
+            return AsyncStream(self._gateway.listen(pcm, options, model), self._timeout)
         return AsyncStream(
             self._gateway.stream("transcribe", (iter(pcm), options), model, live=True),
             self._timeout,
@@ -363,36 +362,6 @@ class AsyncOgam:
 
     async def _call(self, capability: Any, request: Any, kind: type[R], model: str | None) -> R:
         return await _within(self._timeout, self._gateway.call(capability, request, kind, model))
-
-    async def _fed(
-        self, pcm: AsyncIterable[bytes], options: RecognitionOptions, model: str | None
-    ) -> AsyncIterator[Any]:
-        """Hand sound that arrives asynchronously to an engine that waits for it in a thread."""
-        blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        failure: list[BaseException] = []
-
-        async def feed() -> None:
-            try:
-                async for block in pcm:
-                    blocks.put(block)
-            except Exception as error:
-                failure.append(error)
-            finally:
-                blocks.put(None)
-
-        feeder = asyncio.create_task(feed())
-        pieces = self._gateway.stream(
-            "transcribe", (iter(blocks.get, None), options), model, live=True
-        )
-        try:
-            async for piece in pieces:
-                if failure:
-                    raise failure[0]
-                yield piece
-        finally:
-            feeder.cancel()
-            blocks.put(None)
-            await cast(Any, pieces).aclose()
 
 
 class Stream(Generic[D, R]):

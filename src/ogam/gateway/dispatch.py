@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import (
     AsyncGenerator,
+    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -18,7 +19,7 @@ from collections.abc import (
     Iterator,
 )
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from inspect import isawaitable
 from typing import Any, TypeVar, cast
 
@@ -33,6 +34,7 @@ from ogam.capabilities.base import (
     cancellable,
 )
 from ogam.capabilities.classification import ClassifyRequest
+from ogam.capabilities.speech_recognition import RecognitionOptions
 from ogam.capabilities.vision import FEATURES, Feature, SeeRequest, SeeResult
 from ogam.config import Config
 from ogam.errors import (
@@ -40,9 +42,11 @@ from ogam.errors import (
     EngineError,
     NotConfiguredError,
     OgamError,
+    OverloadedError,
     UnsupportedOptionError,
 )
 from ogam.gateway import queues, sharing
+from ogam.gateway.feed import Feed
 from ogam.gateway.queues import Batcher, Door
 from ogam.registry import Registry
 
@@ -69,6 +73,7 @@ class Gateway:
         self._batchers: dict[tuple[str, str], Batcher] = {}
         self._threads = ThreadPoolExecutor(config.threads, thread_name_prefix="ogam")
         self._live = ThreadPoolExecutor(_LIVE_STREAMS, thread_name_prefix="ogam-live")
+        self._talking = 0
 
     def close(self) -> None:
         """End every engine and thread. Work that still runs is told to stop."""
@@ -180,10 +185,12 @@ class Gateway:
     ) -> R:
         """As :meth:`call`, for any capability: to see may take several engines."""
         if isinstance(request, SeeRequest):
-            return cast(R, await self.see(request, model))
+            return cast(R, await self.see(request, model, patient=patient))
         return await self.call(capability, request, kind, model, patient=patient)
 
-    async def see(self, request: SeeRequest, model: str | None) -> SeeResult:
+    async def see(
+        self, request: SeeRequest, model: str | None, *, patient: bool = False
+    ) -> SeeResult:
         """Share the features among the models of the route and join what they find."""
         started = time.perf_counter()
         names = self.models("see", model)
@@ -234,13 +241,14 @@ class Gateway:
         """Yield what an engine's stream yields; the last item is the Result, stamped.
 
         Each piece is made when it is taken, so a slow reader holds no thread between pieces.
+        OverloadedError where as many ``live`` streams are open as there are threads for them.
         """
         started = time.perf_counter()
         first: float | None = None
         name = self.models(capability, model)[0]
         source = getattr(self.engine(capability, name), f"{capability}_stream")(*request)
         door = nullcontext() if self._queue is None else self._door(name).entered(patient=False)
-        async with door, _watched(name) as context:
+        async with door, _watched(name) as context, self._thread_for(live):
             pieces = (
                 cast(AsyncIterator[Any], source)
                 if hasattr(source, "__anext__")
@@ -254,6 +262,30 @@ class Gateway:
                 close = getattr(pieces, "aclose", None)
                 if close is not None:
                     await close()
+
+    async def listen(
+        self, sound: AsyncIterable[bytes], options: RecognitionOptions, model: str | None
+    ) -> AsyncGenerator[Any]:
+        """Transcribe live sound that arrives asynchronously; what its source raises is raised."""
+        async with Feed(sound) as blocks:
+            stream = self.stream("transcribe", (blocks, options), model, live=True)
+            async with aclosing(stream) as pieces:
+                async for piece in pieces:
+                    blocks.check()
+                    yield piece
+
+    @asynccontextmanager
+    async def _thread_for(self, live: bool) -> AsyncGenerator[None]:
+        """A live stream that waited for a thread would be deaf: it is refused instead."""
+        if live and self._talking >= _LIVE_STREAMS:
+            raise OverloadedError(
+                f"{_LIVE_STREAMS} live streams are open already.", hint="End one, or wait."
+            )
+        self._talking += live
+        try:
+            yield
+        finally:
+            self._talking -= live
 
 
 @asynccontextmanager

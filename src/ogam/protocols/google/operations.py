@@ -198,7 +198,9 @@ def _identity(name: str) -> str:
 def _asked(call: Call) -> tuple[Operations, str, str]:
     """The store, the operation's name and who asks."""
     name = call.request.url.path.partition("/operations")[0].split("/", 2)[2:]
-    parts = [*name, "operations", call.params["id"]] if "id" in call.params else name
+    # Speech's first version names an operation by its id alone, and so it stands nowhere.
+    where = [*name, "operations"] if any(name) else []
+    parts = [*where, call.params["id"]] if "id" in call.params else name
     return store(call.gateway), "/".join(part for part in parts if part), _owner(call)
 
 
