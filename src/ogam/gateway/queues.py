@@ -24,24 +24,27 @@ Q = TypeVar("Q", EmbedRequest, ClassifyRequest, TranslateRequest)
 # Texts in one joined request. More would make the last caller wait no longer in all, and the
 # first one longer.
 _TEXTS = 256
+# So many texts that join others take one place in a queue: they wait for few runs of an engine,
+# where as many requests that run alone wait for each other.
+_TEXTS_A_PLACE = 8
 
 
 class Door:
-    """Lets ``limit`` requests in at a time, those at work and those that wait together.
+    """Has ``limit`` places, for the requests at work and those that wait together.
 
-    One more is refused, or, if it is patient, waits outside.
+    Who finds none is refused, or, if patient, waits outside.
     """
 
     def __init__(self, name: str, limit: int) -> None:
         self._name, self._limit = name, limit
-        self._inside = 0
+        self._inside, self._taken = 0, 0.0
         self._outside: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
         self._seconds = 0.1  # how long one takes, a running mean
 
     @asynccontextmanager
-    async def entered(self, *, patient: bool) -> AsyncGenerator[None]:
-        """Be inside. OverloadedError says when to come again."""
-        while self._inside >= self._limit:
+    async def entered(self, *, patient: bool, places: float = 1.0) -> AsyncGenerator[None]:
+        """Be inside, on ``places`` (1 at most). OverloadedError says when to come again."""
+        while self._taken >= self._limit:
             if not patient:
                 raise OverloadedError(
                     f"{self._name} has {self._inside} requests waiting.",
@@ -50,19 +53,34 @@ class Door:
                 )
             turn = asyncio.get_running_loop().create_future()
             await self._outside.put(turn)
-            await turn
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # it was called in just before: the turn is another's
+                    self._call_in()
+                raise
         self._inside += 1
+        self._taken += places
         started = time.perf_counter()
         try:
             yield
         finally:
             self._inside -= 1
+            self._taken -= places
             self._seconds += 0.1 * (time.perf_counter() - started - self._seconds)
-            while not self._outside.empty():
-                turn = self._outside.get_nowait()
-                if not turn.done():
-                    turn.set_result(None)
-                    break
+            self._call_in()
+
+    def _call_in(self) -> None:
+        while not self._outside.empty():
+            turn = self._outside.get_nowait()
+            if not turn.done():
+                turn.set_result(None)
+                break
+
+
+def places(request: Any) -> float:
+    """How many places a request takes that joins others: by its texts, one at most."""
+    return min(1.0, len(request.texts) / _TEXTS_A_PLACE)
 
 
 class _Waiting(NamedTuple):

@@ -11,7 +11,7 @@ import fnmatch
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -31,6 +31,8 @@ from ogam.gateway.keys import Key
 
 T = TypeVar("T")
 _log = logging.getLogger("ogam.server")
+# It warns of every form that cannot be read; the client is told.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 Handler = Callable[["Call"], Awaitable[Response]]
 SocketHandler = Callable[["SocketCall"], Awaitable[None]]
 
@@ -73,7 +75,8 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     an error. ``speaks`` tells whether a request comes from this vendor's SDK: it settles who
     answers a path that two protocols have, and in whose shape an unknown path is refused.
     ``vendor_names`` are patterns (fnmatch) of the vendor's own models, which lead to the route
-    unless the configuration says otherwise.
+    unless the configuration says otherwise. ``start`` is entered when the server answers and left
+    before the gateway is closed: for work that goes on between requests.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     sockets: tuple[Socket, ...] = ()
     vendor_names: tuple[str, ...] = ()
     request_id_header: str = "x-request-id"
+    start: Callable[[Gateway, Protocol], AbstractAsyncContextManager[None]] | None = None
 
 
 class Call:
@@ -147,10 +151,20 @@ class Call:
         return name
 
     async def answer(
-        self, capability: Capability, request: Any, kind: type[Any], name: str | None = None
+        self,
+        capability: Capability,
+        request: Any,
+        kind: type[Any],
+        name: str | None = None,
+        *,
+        patient: bool = False,
     ) -> Any:
-        """Carry out ``request`` on the model that a client's ``name`` leads to."""
-        work = self.gateway.answer(capability, request, kind, self.model(name))
+        """Carry out ``request`` on the model that a client's ``name`` leads to.
+
+        With ``patient`` a full queue is waited for, and not an error.
+        """
+        model = self.model(name)
+        work = self.gateway.answer(capability, request, kind, model, patient=patient)
         return await self.while_there(work)
 
     async def pieces(

@@ -12,26 +12,26 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ogam.errors import EngineError, NotFoundError, OgamError, TooLargeError
+from ogam.errors import EngineError, NotFoundError, OgamError, OverloadedError
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Keys
-from ogam.media import limits
 from ogam.protocols.serving import Call, Protocol, Route, Socket, SocketCall
+from ogam.server.exchange import Exchange
 from ogam.server.metrics import Metrics
 
 _log = logging.getLogger("ogam.server")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# Beyond the media itself: base64 adds a third, JSON and form parts a little.
-_BODY_FACTOR = 1.4
+_ELSEWHERE = "Call it by the name it was started with, or add yours to server.hosts in ogam.toml."
 
 
 class Plain(NamedTuple):
@@ -51,7 +51,11 @@ class Served(NamedTuple):
 
 
 class App:
-    """The ASGI application. ``draining`` refuses nothing yet tells /readyz to say so."""
+    """The ASGI application.
+
+    ``in_flight`` counts the requests and WebSockets of the protocols that are being answered.
+    While ``draining``, those go on and new ones are refused as overload is.
+    """
 
     def __init__(
         self,
@@ -67,12 +71,13 @@ class App:
         self.metrics = metrics or Metrics()
         # None: every Host is taken. On loopback a page in a browser must not reach us under a
         # name of its own (DNS rebinding).
-        self._hosts = None if hosts is None else frozenset(hosts)
+        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
         self._plain = {(one.method, one.path): one.handler for one in plain}
         self._exact: dict[tuple[str, str], list[Served]] = {}
         self._patterns: list[Served] = []
         self._sockets: list[Served] = []
         self.in_flight = 0
+        self.draining = False
         for protocol in protocols:
             for route in protocol.routes:
                 served = Served(protocol, route, _pattern(route.path))
@@ -85,39 +90,36 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, WebSocket or lifespan."""
-        if scope["type"] == "http":
-            self.in_flight += 1
-            try:
-                await self._http(scope, receive, send)
-            finally:
-                self.in_flight -= 1
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-        else:
+        if scope["type"] == "lifespan":
             await _lifespan(receive, send)
+            return
+        try:
+            if scope["type"] == "websocket":
+                await self._websocket(scope, receive, send)
+            else:
+                await self._http(scope, receive, send)
+        except asyncio.CancelledError:
+            # The time to finish ran out; a traceback would tell nobody anything.
+            if not self.draining:
+                raise
+            _log.error("%s was cut off, as the server stops.", scope["path"])
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, _Bounded(receive).receive)
+        exchange = Exchange(scope, receive, send)
+        request = Request(scope, exchange.receive)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         plain = self._plain.get((method, scope["path"]))
         if plain is not None:
-            if self._foreign(request) is not None:
-                await Response("Wrong Host.\n", 403)(scope, receive, send)
-                return
-            await (await plain(request))(scope, receive, send)
+            foreign = self._foreign(request) is not None
+            shown = Response("Wrong Host.\n", 403) if foreign else await plain(request)
+            await shown(scope, receive, send)
             return
         started = time.perf_counter()
         served, params = self._find(request, method, scope["path"])
         protocol = served.protocol if served else self._speaker(request)
-        name = served.route.path if served else "unknown"
         identity = secrets.token_hex(12)
-        response: Response
-        call: Call | None = None
-        try:
-            if (why := self._foreign(request)) is not None:
-                raise NotFoundError(why, hint="Call the server by the name it was started with.")
-            if served is None or not isinstance(served.route, Route):
-                raise self._unknown(method, scope["path"])
+        call = None
+        if served is not None and isinstance(served.route, Route):
             call = Call(
                 request,
                 gateway=self.gateway,
@@ -126,31 +128,48 @@ class App:
                 params=params,
                 request_id=identity,
             )
-            if not served.route.open:
-                call.key = self._keys.check(protocol.key(request))
-            response = await served.route.handler(call)
-        except OgamError as error:
-            response = protocol.failure(error, call)
-        except ClientDisconnect:
-            return
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            _log.exception("%s %s failed (request %s)", method, scope["path"], identity)
-            said = EngineError(f"Something failed here: {type(error).__name__}.")
-            response = protocol.failure(said, call)
-        response.headers[protocol.request_id_header] = identity
+        self.in_flight += 1
         try:
-            await response(scope, receive, send)
+            try:
+                response = await self._answer(request, protocol, call, exchange)
+            except OgamError as error:
+                if isinstance(error, EngineError):
+                    _log.error("%s %s (request %s): %s", method, scope["path"], identity, error)
+                response = protocol.failure(error, call)
+            response.headers[protocol.request_id_header] = identity
+            await exchange.linger()
+            await response(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
-            return
+            exchange.left = True
         except OgamError as error:
             # The status is out, so the reply stays unfinished: the client sees it break off.
             _log.error("%s %s broke off (request %s): %s", method, scope["path"], identity, error)
+        except Exception as error:
+            _log.exception("%s %s failed (request %s)", method, scope["path"], identity)
+            if exchange.status is None:
+                said = EngineError(f"Something failed here: {type(error).__name__}.")
+                response = protocol.failure(said, call)
+                response.headers[protocol.request_id_header] = identity
+                await response(scope, exchange.receive, exchange.send)
         finally:
-            self.metrics.count(
-                protocol.name, name, response.status_code, time.perf_counter() - started
-            )
+            self.in_flight -= 1
+            name = call.route.path if call else "unknown"
+            seconds = time.perf_counter() - started
+            self.metrics.count(protocol.name, name, exchange.outcome(), seconds)
+
+    async def _answer(
+        self, request: Request, protocol: Protocol, call: Call | None, exchange: Exchange
+    ) -> Response:
+        if (why := self._foreign(request)) is not None:
+            raise NotFoundError(why, hint=_ELSEWHERE)
+        if call is None:
+            return self._unknown(protocol, request.scope)
+        if not call.route.open:
+            call.key = self._keys.check(protocol.key(request))
+        if self.draining:
+            raise OverloadedError("The server is stopping.", retry_after=2)
+        exchange.check_length()
+        return await call.route.handler(call)
 
     def _find(
         self, request: Request, method: str, path: str
@@ -160,7 +179,7 @@ class App:
             chosen = next((one for one in found if one.protocol.speaks(request)), found[0])
             return chosen, {}
         # The path as it travelled: %2F inside a name is not a slash.
-        raw = request.scope.get("raw_path", path.encode()).split(b"?")[0].decode("latin-1")
+        raw = _raw(request.scope)
         hits: list[tuple[Served, dict[str, str]]] = []
         for one in self._patterns:
             match = one.pattern.fullmatch(raw)
@@ -173,90 +192,96 @@ class App:
     def _speaker(self, request: Request) -> Protocol:
         return next((one for one in self.protocols if one.speaks(request)), self.protocols[0])
 
-    def _unknown(self, method: str, path: str) -> NotFoundError:
+    def _unknown(self, protocol: Protocol, scope: Scope) -> Response:
+        method, path = scope["method"], scope["path"]
         allowed = sorted(
-            {key[0] for key in self._exact if key[1] == path}
+            {key[0] for key in (*self._exact, *self._plain) if key[1] == path}
             | {
                 one.route.method
                 for one in self._patterns
-                if isinstance(one.route, Route) and one.pattern.fullmatch(path)
+                if isinstance(one.route, Route) and one.pattern.fullmatch(_raw(scope))
             }
         )
-        if allowed:
-            return NotFoundError(f"{path} takes {' or '.join(allowed)}, not {method}.")
-        return NotFoundError(
-            f"There is nothing at {method} {path[:200]}.", hint="GET /openapi.json lists all."
-        )
+        if not allowed:
+            raise NotFoundError(
+                f"There is nothing at {method} {path[:200]}.", hint="GET /openapi.json lists all."
+            )
+        error = NotFoundError(f"{path[:200]} takes {' or '.join(allowed)}, not {method}.")
+        response = protocol.failure(error, None)
+        # No vendor's table of errors has a 405; each one's SDK goes by the status line.
+        response.status_code = 405
+        response.headers["allow"] = ", ".join(allowed)
+        return response
 
     def _foreign(self, request: Request) -> str | None:
         """Why a request must not be answered at all: a page elsewhere sent it."""
         host = request.headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname if host else None
+        try:
+            name = urlsplit(f"//{host}").hostname if host else None
+            origin = request.headers.get("origin")
+            theirs = urlsplit(origin).netloc if origin else None
+        except ValueError:
+            return "The Host or Origin is no address."
         if self._hosts is not None and name is not None and name not in self._hosts:
             return f"This server is not called {name}."
-        origin = request.headers.get("origin")
-        if origin and urlsplit(origin).netloc != host:
+        if theirs is not None and theirs != host:
             return f"Pages of {origin} may not call this server."
         return None
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         for served in self._sockets:
-            match = served.pattern.fullmatch(scope["path"])
+            match = served.pattern.fullmatch(_raw(scope))
             if match and isinstance(served.route, Socket):
                 break
         else:
             await socket.close(4404)
             return
         request = Request({**scope, "type": "http", "method": "GET"}, receive)
+        if self._foreign(request) is not None:
+            await socket.close(4403)
+            return
         identity = secrets.token_hex(12)
         started = time.perf_counter()
+        self.in_flight += 1
         try:
-            if self._foreign(request) is not None:
-                await socket.close(4403)
-                return
+            if self.draining:
+                raise OverloadedError("The server is stopping.", retry_after=2)
             shown = served.protocol.key(request)
             call = SocketCall(
                 socket=socket,
                 gateway=self.gateway,
                 protocol=served.protocol,
-                params=match.groupdict(),
+                params={key: unquote(part) for key, part in match.groupdict().items()},
                 id=identity,
                 key=None if served.route.open else self._keys.check(shown),
                 shown=shown,
                 admit=self._keys.check,
             )
-        except OgamError as error:
-            await socket.accept()
-            await socket.close(1008, str(error)[:120])
-            return
-        try:
             await served.route.handler(call)
+        except OgamError as error:
+            with suppress(WebSocketDisconnect, RuntimeError):
+                if socket.application_state is WebSocketState.CONNECTING:
+                    await socket.accept()
+                code = 1013 if isinstance(error, OverloadedError) else 1008
+                await socket.close(code, str(error)[:120])
+        except WebSocketDisconnect:
+            return
         except Exception:
             _log.exception("socket %s failed (request %s)", scope["path"], identity)
-            await socket.close(1011)
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await socket.close(1011)
         finally:
+            self.in_flight -= 1
             self.metrics.count(
                 served.protocol.name, served.route.path, 101, time.perf_counter() - started
             )
 
 
-class _Bounded:
-    """Receives a body and stops at the limit, whatever its length was said to be."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._size = receive, 0
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._size += len(message.get("body", b""))
-        limit = int(limits.current().max_bytes * _BODY_FACTOR)
-        if self._size > limit:
-            raise TooLargeError(
-                f"The body has more than {limit:,} bytes.",
-                hint="Send less, or raise limits.max_bytes in ogam.toml.",
-            )
-        return message
+def _raw(scope: Scope) -> str:
+    """The path as it travelled, percent signs and all."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.split(b"?")[0].decode("latin-1")
 
 
 def _pattern(path: str) -> re.Pattern[str]:

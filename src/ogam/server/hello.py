@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from ogam.config import Config
+from ogam.gateway.keys import First
 from ogam.server.run import Ports
 from ogam.server.tls import Authority
 
 
 def text(config: Config, ports: Ports, tls: Authority | None, seconds: float) -> str:
-    """Lines to copy. A key is never printed."""
-    host = config.server.host
-    if not any(part.strip("0") for part in host.replace(":", ".").split(".")):
-        host = "localhost"  # 0.0.0.0 and :: are every address, and none to call
+    """Lines to copy. A key is never printed here."""
+    host = _called(config.server.host)
     base = f"http://{host}:{ports.http}"
     key = "YOUR_KEY" if config.server.keys else "any"
     lines = [
         f"Ogam answers at {base} after {seconds:.2f} s. Ctrl-C stops it.",
         "",
+        f"Console     {base}/",
         f'OpenAI      OpenAI(base_url="{base}/v1", api_key="{key}")',
         f'ElevenLabs  ElevenLabs(base_url="{base}", api_key="{key}")',
         f'DeepL       DeepLClient("{key}", server_url="{base}/")',
@@ -33,11 +33,37 @@ def text(config: Config, ports: Ports, tls: Authority | None, seconds: float) ->
     if tls is not None:
         lines += [
             "",
-            f"With TLS at https://localhost:{ports.https}, gRPC at localhost:{ports.grpc_tls}:",
+            f"With TLS at https://localhost:{ports.https}, after:",
             f"  export SSL_CERT_FILE={tls.authority}",
             f"  export REQUESTS_CA_BUNDLE={tls.authority}",
-            f"  export GRPC_DEFAULT_SSL_ROOTS_FILE_PATH={tls.authority}",
-            f'  SpeechClient(client_options={{"api_endpoint": "localhost:{ports.grpc_tls}", '
-            f'"api_key": "{key}"}})',
+            # DeepL's SDK takes neither variable.
+            f'  DeepLClient("{key}", server_url="https://localhost:{ports.https}/", '
+            f'verify_ssl="{tls.authority}")',
         ]
+        if ports.grpc_tls is not None:
+            lines += [
+                f"  export GRPC_DEFAULT_SSL_ROOTS_FILE_PATH={tls.authority}",
+                f'  SpeechClient(client_options={{"api_endpoint": "localhost:{ports.grpc_tls}", '
+                f'"api_key": "{key}"}})',
+            ]
     return "\n".join(lines)
+
+
+def first_key(first: First) -> str:
+    """What is said of the key that the server made for itself."""
+    if first.key is not None:
+        return (
+            f"Beyond this machine a key is needed, so one was made: {first.key}\n"
+            f"It is shown this once; its hash is kept in {first.file}."
+        )
+    return (
+        "Callers show the key that was made and shown at the first start.\n"
+        f"For a new one, remove {first.file} and start again."
+    )
+
+
+def _called(host: str) -> str:
+    # 0.0.0.0 and :: are every address, and none to call.
+    if not any(part.strip("0") for part in host.replace(":", ".").split(".")):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host

@@ -11,6 +11,20 @@ import msgspec
 
 from ogam.protocols.serving import Protocol, Route
 
+# Where each vendor's SDK puts its key; any of these is asked for once the server has keys.
+_KEYS: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "xi-api-key": {"type": "apiKey", "in": "header", "name": "xi-api-key"},
+    "deepl": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "DeepL-Auth-Key KEY",
+    },
+    "x-goog-api-key": {"type": "apiKey", "in": "header", "name": "x-goog-api-key"},
+}
+_KEY_OF = {"openai": "bearer", "elevenlabs": "xi-api-key", "deepl": "deepl"}
+
 
 def document(protocols: Sequence[Protocol]) -> dict[str, Any]:
     """Paths, parameters, bodies and replies; where two protocols share a path, the first's."""
@@ -35,7 +49,7 @@ def document(protocols: Sequence[Protocol]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Ogam", "version": metadata.version("ogam")},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _KEYS},
     }
 
 
@@ -48,6 +62,7 @@ def _operation(protocol: Protocol, route: Route, known: dict[str, Any]) -> dict[
         "operationId": re.sub(r"\W+", "_", f"{protocol.name}_{route.method}_{route.path}".lower()),
         "summary": route.summary,
         "tags": [protocol.name],
+        "security": [] if route.open else [{_KEY_OF.get(protocol.name, "x-goog-api-key"): []}, {}],
         "responses": {"200": success, "4XX": {"description": "An error, in the vendor's shape."}},
     }
     if route.page:

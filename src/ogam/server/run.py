@@ -1,23 +1,23 @@
 """Starts and stops everything that listens: HTTP, HTTPS, gRPC, gRPC over TLS.
 
-Knows which protocols there are, and what is printed when they are ready.
+Knows which protocols there are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib
-import signal
+import ipaddress
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import uvicorn
 
-from ogam.capabilities.base import Capability
 from ogam.config import Config
 from ogam.errors import ConfigurationError
 from ogam.extras import needs
@@ -25,7 +25,7 @@ from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Keys
 from ogam.media import limits
 from ogam.protocols.serving import Protocol
-from ogam.server import openapi
+from ogam.server import console, openapi
 from ogam.server.app import App, Plain, page
 from ogam.server.metrics import Metrics
 from ogam.server.tls import Authority
@@ -34,7 +34,7 @@ PROTOCOLS = ("openai", "elevenlabs", "deepl", "google_vision", "google_speech")
 # Those that are spoken over gRPC too; each has a module ``grpc`` with ``services``.
 GRPC = ("google_vision", "google_speech")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# How long requests in flight may take to end once the server is told to stop.
+# How long requests in flight may take to end once the server is told to stop, in seconds.
 GRACE = 20.0
 
 
@@ -45,6 +45,16 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     grpc: int | None = None
     https: int | None = None
     grpc_tls: int | None = None
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on ``host``."""
+    if host.lower() in _LOOPBACK:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def protocols() -> list[Protocol]:
@@ -59,11 +69,12 @@ class Server:
         self.config, self._want_grpc, self._tls = config, grpc, tls
         own = config.server
         keys = Keys(own.keys)
-        if not own.keys and own.host not in _LOOPBACK:
+        if not own.keys and not loopback(own.host):
             raise ConfigurationError(
                 f"Without a key, the server answers on this machine only, not on {own.host}.",
                 hint="Give one: ogam serve --key KEY, or server.keys in ogam.toml.",
             )
+        _check(config)
         limits.use(config.limits)
         self.gateway = Gateway(config, queue=own.queue)
         self.ready = False
@@ -75,11 +86,12 @@ class Server:
             found,
             keys=keys,
             plain=self._plain(found),
-            hosts=(*_LOOPBACK, *own.hosts) if own.host in _LOOPBACK else None,
+            hosts=(*_LOOPBACK, own.host, *own.hosts) if loopback(own.host) else None,
             metrics=self._metrics,
         )
         self._uvicorns: list[tuple[_Uvicorn, asyncio.Task[None]]] = []
         self._grpc: list[Any] = []
+        self._started = contextlib.AsyncExitStack()
 
     def _plain(self, found: Sequence[Protocol]) -> list[Plain]:
         document = openapi.document(found)
@@ -92,6 +104,7 @@ class Server:
                 "text/plain; version=0.0.4; charset=utf-8",
             ),
             page("/openapi.json", lambda: document),
+            *console.pages(self.config, self._keys, lambda: self.ready),
         ]
 
     def _readiness(self) -> Plain:
@@ -115,6 +128,9 @@ class Server:
             plain = await self._listen_grpc(own.host, own.grpc_port, None)
             if self._tls is not None:
                 secure = await self._listen_grpc(own.host, own.grpc_tls_port, self._tls)
+        for protocol in self.app.protocols:
+            if protocol.start is not None:
+                await self._started.enter_async_context(protocol.start(self.gateway, protocol))
         self.ready = True
         return Ports(http=http, grpc=plain, https=https, grpc_tls=secure)
 
@@ -122,23 +138,23 @@ class Server:
         listener = _bind(host, port)
         settings = uvicorn.Config(
             self.app,
-            log_level="warning",
+            log_level="error",  # below that it tells of each malformed request
             access_log=False,
             lifespan="off",
             server_header=False,
-            timeout_graceful_shutdown=int(GRACE),
+            timeout_graceful_shutdown=1,  # `stop` has waited before
             ws="websockets-sansio",
             ssl_certfile=tls and str(tls.certificate),
             ssl_keyfile=tls and str(tls.key),
         )
         server = _Uvicorn(settings)
         task = asyncio.create_task(server.serve(sockets=[listener]))
+        self._uvicorns.append((server, task))
         while not server.started:
             if task.done():
                 await task
                 raise ConfigurationError(f"Port {port} does not open.")
             await asyncio.sleep(0.005)
-        self._uvicorns.append((server, task))
         return int(listener.getsockname()[1])
 
     async def _listen_grpc(self, host: str, port: int, tls: Authority | None) -> int:
@@ -169,13 +185,22 @@ class Server:
         return int(bound)
 
     async def stop(self) -> None:
-        """Take no more, let what is in flight end, and close the engines."""
+        """Let what is in flight end, for GRACE seconds at most, and close the engines.
+
+        Until then the ports stay open: /readyz says 503, and new requests are told to come
+        again later.
+        """
         self.ready = False
+        self.app.draining = True
+        calls = [asyncio.ensure_future(one.stop(GRACE)) for one in self._grpc]
+        end = time.monotonic() + GRACE
+        # Looked at now and then: a request should not have to pay for an event.
+        while self.app.in_flight and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         for server, _ in self._uvicorns:
             server.should_exit = True
-        await asyncio.gather(
-            *(task for _, task in self._uvicorns), *(one.stop(GRACE) for one in self._grpc)
-        )
+        await asyncio.gather(*(task for _, task in self._uvicorns), *calls)
+        await self._started.aclose()
         self.gateway.close()
 
 
@@ -187,42 +212,13 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def serve(
-    config: Config,
-    *,
-    grpc: bool,
-    tls: Authority | None,
-    preload: Sequence[Capability],
-    tell: Callable[[Ports, float], None],
-) -> None:
-    """Serve until SIGINT or SIGTERM. ``tell(ports, seconds)`` is called once all answers."""
-    started = time.perf_counter()
-
-    async def main() -> None:
-        server = Server(config, grpc=grpc, tls=tls)
-        told = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):  # Windows
-                loop.add_signal_handler(number, told.set)
-        try:
-            ports = await server.start()
-            if preload:
-                server.ready = False
-                await server.gateway.preload(preload)
-                server.ready = True
-            tell(ports, time.perf_counter() - started)
-            await told.wait()
-        finally:
-            await server.stop()
-
-    try:
-        import uvloop
-    except ImportError:  # Windows has none
-        asyncio.run(main())
-        return
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+def _check(config: Config) -> None:
+    own = config.server
+    for name in ("port", "grpc_port", "tls_port", "grpc_tls_port"):
+        if not 0 <= getattr(own, name) <= 65535:
+            raise ConfigurationError(f"server.{name} must be from 0 to 65535.")
+    if own.queue < 1:
+        raise ConfigurationError(f"server.queue must be 1 or more, not {own.queue}.")
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -231,20 +227,25 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except PermissionError:
-        raise ConfigurationError(
-            f"Port {port} is not for ordinary users.", hint="Take one above 1023."
-        ) from None
-    except OSError as error:
+        # Two processes may have bound one port; only one may listen on it.
+        listener.listen(2048)
+    except (OSError, UnicodeError) as error:
         listener.close()
-        if isinstance(error, socket.gaierror):
-            raise ConfigurationError(f"There is no address {host!r} here.") from None
-        raise _taken(port) from None
+        if isinstance(error, PermissionError):
+            raise ConfigurationError(
+                f"Port {port} is not for ordinary users.", hint="Take one above 1023."
+            ) from None
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise _taken(port) from None
+        raise ConfigurationError(
+            f"There is no address {host!r} here.", hint="127.0.0.1 is this machine, 0.0.0.0 all."
+        ) from None
     return listener
 
 
 def _taken(port: int) -> ConfigurationError:
     return ConfigurationError(
         f"Port {port} is taken.",
-        hint="Stop what listens there, or name others: --port, --grpc-port.",
+        hint="Stop what listens there, or name others: --port, --grpc-port; tls_port and "
+        "grpc_tls_port under [server] in ogam.toml.",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ogam.errors import OutputError
+from ogam.errors import ConfigurationError, OutputError
 from ogam.extras import needs
 from ogam.media import files
 
@@ -32,8 +32,9 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
 def authority(folder: Path, hosts: Sequence[str] = ()) -> Authority:
     """The authority in ``folder``, made there if there is none that will do.
 
-    The server's certificate is for localhost, 127.0.0.1, ::1 and ``hosts``. Its key and the
-    authority's are readable by their owner alone.
+    The server's certificate is for localhost, 127.0.0.1, ::1 and ``hosts``. Its key is readable
+    by its owner alone. All three are made anew a week before they end, and where they do not
+    belong together.
     """
     found = Authority(
         authority=folder / "ca.pem", certificate=folder / "server.pem", key=folder / "server.key"
@@ -47,17 +48,23 @@ def authority(folder: Path, hosts: Sequence[str] = ()) -> Authority:
 def _good(found: Authority, names: Sequence[str]) -> bool:
     with needs("tls"):
         from cryptography import x509
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import serialization
     try:
         own = x509.load_pem_x509_certificate(found.certificate.read_bytes())
-        if not (found.authority.is_file() and found.key.is_file()):
-            return False
+        key = serialization.load_pem_private_key(found.key.read_bytes(), None)
+        own.verify_directly_issued_by(x509.load_pem_x509_certificate(found.authority.read_bytes()))
         alternative = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         known = {str(one.value) for one in alternative}
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (OSError, ValueError, TypeError, x509.ExtensionNotFound, InvalidSignature):
         return False
     week = datetime.timedelta(days=7)
     now = datetime.datetime.now(datetime.UTC)
-    return now + week < own.not_valid_after_utc and known.issuperset(names)
+    return (
+        now + week < own.not_valid_after_utc
+        and known.issuperset(names)
+        and key.public_key() == own.public_key()
+    )
 
 
 def _make(folder: Path, target: Authority, names: Sequence[str]) -> None:
@@ -132,8 +139,9 @@ def _make(folder: Path, target: Authority, names: Sequence[str]) -> None:
     # The authority's own key is not kept: it signed this one certificate, and nobody who reads
     # this disk later can sign another.
     files.write(target.authority, root.public_bytes(encoding))
-    files.write(target.key, pem(own_key))
-    os.chmod(target.key, 0o600)
+    with files.replacing(target.key) as temporary:
+        os.chmod(temporary, 0o600)  # before it holds anything
+        temporary.write_bytes(pem(own_key))
     files.write(target.certificate, own.public_bytes(encoding) + root.public_bytes(encoding))
 
 
@@ -143,4 +151,11 @@ def _general(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(host)
+    except ValueError:
+        raise ConfigurationError(
+            f"No certificate can be made for {host!r}.",
+            hint="Write names in server.hosts in ASCII: xn--… for others.",
+        ) from None

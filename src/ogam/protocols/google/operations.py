@@ -155,7 +155,10 @@ class Operations:
         return self._folder / f"{identity}.json"
 
     def _files(self) -> list[Path]:
-        found = [(file.stat().st_mtime, file) for file in self._folder.glob("[0-9a-f]*.json")]
+        found: list[tuple[float, Path]] = []
+        for file in self._folder.glob("[0-9a-f]*.json"):
+            with suppress(OSError):  # another request may delete it meanwhile
+                found.append((file.stat().st_mtime, file))
         return [file for _, file in sorted(found, reverse=True)]
 
     def _keep(self, identity: str, kept: _Kept, *, prune: bool = False) -> None:

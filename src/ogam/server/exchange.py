@@ -1,0 +1,99 @@
+"""One request and its reply as ASGI messages, watched: how large the body is, what status went
+out, whether the reply was finished, whether the client left before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import Message, Receive, Scope, Send
+
+from ogam.errors import TooLargeError
+from ogam.media import limits
+
+# Beyond the media itself: base64 adds a third, JSON and form parts a little.
+_BODY_FACTOR = 1.4
+# nginx's own, for a client that closed before the reply was whole; only counted, never sent.
+LEFT = 499
+# How much of a refused body is taken, and for how long, so that its sender reads the refusal.
+_LINGER_BYTES, _LINGER_SECONDS = 16_000_000, 1.0
+
+
+class Exchange:
+    """Stands between the server and the application. ``status`` is what was really sent."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._size = 0
+        self._read = False  # all of the body
+        self.status: int | None = None
+        self.finished = self.left = False
+
+    def check_length(self) -> None:
+        """TooLargeError where the body says of itself that it is over the limit.
+
+        Before a byte of it is taken: a client that asked with ``Expect: 100-continue`` does not
+        send it.
+        """
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                _within(int(value))
+
+    async def receive(self) -> Message:
+        """The next message; TooLargeError at the limit, whatever the length was said to be."""
+        message = await self._next()
+        _within(self._size)
+        return message
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.left = self.left or not self.finished
+        self._size += len(message.get("body", b""))
+        self._read = self._read or not message.get("more_body")
+        return message
+
+    async def linger(self) -> None:
+        """Take a body that nobody read, where the connection is to be closed after the reply.
+
+        Closed with bytes unread, the kernel resets it, and the client never sees why. A
+        connection that is kept is read on by the server.
+        """
+        if self._read:
+            return
+        headers = dict(self._scope["headers"])
+        body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+        closing = headers.get(b"connection", b"").lower() == b"close"
+        if not body or not closing or b"expect" in headers:
+            return
+        enough = self._size + _LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not self._read and self._size < enough:
+                    await self._next()
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the reply."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            self.finished = True
+        await self._send(message)
+
+    def outcome(self) -> int:
+        """The status to count: what was sent, 499 where the client left before its end, 500
+        where the reply broke off here.
+        """
+        if self.left:
+            return LEFT
+        return self.status if self.status is not None and self.finished else 500
+
+
+def _within(size: int) -> None:
+    limit = int(limits.current().max_bytes * _BODY_FACTOR)
+    if size > limit:
+        raise TooLargeError(
+            f"The body has more than {limit:,} bytes.",
+            hint="Send less, or raise limits.max_bytes in ogam.toml.",
+        )

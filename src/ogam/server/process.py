@@ -1,0 +1,105 @@
+"""The server as a process: signals stop it, and nothing that still runs keeps it alive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from ogam.capabilities.base import Capability
+from ogam.server.run import Ports, Server
+
+
+def serve(
+    server: Server,
+    *,
+    preload: Sequence[Capability],
+    tell: Callable[[Ports], None],
+    note: Callable[[str], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends the process at once.
+
+    ``tell(ports)`` is called once all answers, ``note`` with a line for the user.
+    """
+    _raise_open_files()
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        asyncio.run(_main(server, preload, tell, note))
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_main(server, preload, tell, note))
+    _leave()
+
+
+def _raise_open_files() -> None:
+    """As many connections as the system grants; many shells start with 1,024 files, or 256."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # No more than is of use: macOS says "unlimited" and then refuses it.
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if wanted > soft != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def _main(
+    server: Server,
+    preload: Sequence[Capability],
+    tell: Callable[[Ports], None],
+    note: Callable[[str], None],
+) -> None:
+    told = asyncio.Event()
+
+    def stop(number: int) -> None:
+        if told.is_set():
+            os._exit(128 + number)
+        told.set()
+        if count := server.app.in_flight:
+            note(f"Stopping once {count} in flight have ended; again, to stop at once.")
+
+    async def up() -> None:
+        ports = await server.start()
+        if preload:
+            server.ready = False
+            await server.gateway.preload(preload)
+            server.ready = not told.is_set()
+        tell(ports)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stop, number)
+    work, waiting = asyncio.ensure_future(up()), asyncio.ensure_future(told.wait())
+    try:
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+            await waiting
+    finally:
+        work.cancel()
+        waiting.cancel()
+        await server.stop()
+
+
+def _leave() -> None:
+    """Leave, even where an engine is far from its next checkpoint, or a model still loads:
+    Python would wait for their threads.
+    """
+    end = time.monotonic() + 1
+    mine = [one for one in threading.enumerate() if one.name.startswith("ogam")]
+    for thread in mine:
+        thread.join(max(0.0, end - time.monotonic()))
+    if any(one.is_alive() for one in mine):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(0)
