@@ -40,7 +40,7 @@ ABOUT = {
     "licence": "Apache-2.0",
     "source": "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
     "summary": "Whether an English sentence speaks well or badly of something.",
-    "languages": ["en"],
+    "understands": ["en"],
 }
 
 

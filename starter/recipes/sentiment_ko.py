@@ -44,7 +44,7 @@ ABOUT = {
     "licence": "CC0-1.0",
     "source": "https://github.com/e9t/nsmc",
     "summary": "Whether a Korean sentence speaks well or badly of something.",
-    "languages": ["ko"],
+    "understands": ["ko"],
 }
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNKNOWN, START, END, MASK = range(5)

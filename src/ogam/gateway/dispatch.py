@@ -150,7 +150,7 @@ class Gateway:
         engine = self.engine("classify", name)
         about = self.registry.manifest(name)
         return sharing.Classifying(
-            languages=about.languages if about else (),
+            languages=about.understands if about else (),
             zero_shot=getattr(engine, "zero_shot", False),
         )
 

@@ -27,8 +27,8 @@ LOCAL = "local"
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """``model.json``: which engine runs the model, what it can do, and what its files must hash to.
 
-    ``files`` maps a name inside the folder to its sha256 in hex. ``languages`` are those it
-    understands, where they are few. ``untrained``: its head was never trained.
+    ``files`` maps a name inside the folder to its sha256 in hex. ``understands`` are the
+    languages it is for, where they are few. ``untrained``: its head was never trained.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     source: str
     summary: str = ""
-    languages: tuple[str, ...] = ()
+    understands: tuple[str, ...] = ()
     untrained: bool = False
 
 
