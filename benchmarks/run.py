@@ -23,6 +23,9 @@ RUNS: dict[str, list[str]] = {
     "generation": ["--rounds", "1"],
     "word2vec": [],
     "openai_chat": ["--rounds", "3"],
+    "serving": ["--rounds", "3"],
+    "soak": ["--seconds", "60"],
+    "fuzz": ["--count", "5000"],
     "cold_start": [],
 }
 

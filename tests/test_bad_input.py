@@ -90,7 +90,7 @@ CASES = [
     ("see .", 1, "is a folder"),
     ("generate hi", 1, "[routes] generate"),
     ("translate hi --to ko", 1, "[routes] translate"),
-    ("classify hi", 1, "labels"),
+    ("classify hi -m starter/all-MiniLM-L6-v2", 1, "labels"),
     (f"transcribe {JFK} --language ko", 1, "does not hear 'ko'"),
     (f"see {RECEIPT} --features smell", 1, "no feature 'smell'"),
     (f"see {RECEIPT} --features labels", 1, "finds labels"),

@@ -63,7 +63,9 @@ def commands(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=named)
 def test_the_commands_of_a_page_run_one_after_the_other(page: Path, folder: Path) -> None:
     for command in commands(page):
-        assert run(["-m", *shlex.split(command)], folder) or " -o " in f"{command} "
+        assert run(["-m", *shlex.split(command)], folder) or any(
+            one in f"{command} " for one in (" -o ", " --map ")
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from ogam.config import Config, Routes
 from ogam.engines.fake import FakeEngine
 from ogam.errors import InvalidRequestError, OverloadedError
 from ogam.gateway.dispatch import Gateway
-from ogam.gateway.queues import Batcher, Door
+from ogam.gateway.queues import Batcher, Door, places
 
 FAKE = FakeEngine(ModelRef(name="fake", engine="fake"))
 WORDS = st.lists(st.text("abc ", min_size=1).filter(str.strip), min_size=1, max_size=4)
@@ -139,6 +140,41 @@ def test_the_patient_wait_outside_and_all_get_in():
     asyncio.run(main())
 
 
+def test_small_requests_that_join_share_a_place_and_large_ones_take_one():
+    one = places(EmbedRequest(texts=("a",)))
+    assert places(EmbedRequest(texts=("a", "b"))) == 2 * one < 1
+    assert places(EmbedRequest(texts=("a",) * 2048)) == 1
+
+    async def main():
+        door = Door("m", 1)
+        async with AsyncExitStack() as stack:
+            for _ in range(round(1 / one)):
+                await stack.enter_async_context(door.entered(patient=False, places=one))
+            with pytest.raises(OverloadedError):
+                await stack.enter_async_context(door.entered(patient=False, places=one))
+        async with door.entered(patient=False):
+            pass
+
+    asyncio.run(main())
+
+
+def test_one_who_leaves_just_as_the_door_opens_lets_the_next_in():
+    async def main():
+        door = Door("m", 1)
+
+        async def work():
+            async with door.entered(patient=True):
+                pass
+
+        async with door.entered(patient=False):
+            first, second = (asyncio.create_task(work()) for _ in range(2))
+            await asyncio.sleep(0)
+        first.cancel()  # the place is its own already, and it has not taken it yet
+        await asyncio.wait_for(second, 5)
+
+    asyncio.run(main())
+
+
 def test_without_a_queue_nobody_is_refused():
     every = Routes(embed=("fake",))
 
@@ -147,7 +183,7 @@ def test_without_a_queue_nobody_is_refused():
         try:
             asked = (
                 gateway.call("embed", EmbedRequest(texts=(str(at),)), object, None)
-                for at in range(50)
+                for at in range(100)
             )
             return await asyncio.gather(*asked, return_exceptions=True)
         finally:
@@ -155,4 +191,5 @@ def test_without_a_queue_nobody_is_refused():
 
     assert not any(isinstance(one, Exception) for one in asyncio.run(main(None)))
     refused = [one for one in asyncio.run(main(10)) if isinstance(one, OverloadedError)]
-    assert len(refused) == 40
+    # Ten places: eight small texts to one.
+    assert len(refused) == 20

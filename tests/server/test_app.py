@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 from ogam.config import Config, Routes
 from ogam.engines.fake import FakeEngine
 from ogam.media.limits import Limits
+from ogam.server import exchange
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 EMBED = {"model": "text-embedding-3-small", "input": "Hi"}
@@ -143,6 +144,17 @@ def test_a_refusal_reaches_a_client_that_still_sends_on_a_connection_to_be_close
             time.sleep(0.05)
             raw.sendall(body[at : at + 100_000])
         assert raw.makefile("rb").read().startswith(b"HTTP/1.1 404")
+
+
+def test_a_body_whose_rest_never_comes_is_refused_in_the_end(fake, monkeypatch):
+    monkeypatch.setattr(exchange, "BODY_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", fake.ports.http)) as raw:
+        raw.sendall(
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{"
+        )
+        reply = raw.makefile("rb").read()  # until the server closes
+    assert reply.startswith(b"HTTP/1.1 400") and b"Nothing of the body came" in reply
+    eventually(lambda: fake.server.app.in_flight == 0)
 
 
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(serving):

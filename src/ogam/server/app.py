@@ -152,6 +152,7 @@ class App:
                 response.headers[protocol.request_id_header] = identity
                 await response(scope, exchange.receive, exchange.send)
         finally:
+            await request.close()  # the files of a form
             self.in_flight -= 1
             name = call.route.path if call else "unknown"
             seconds = time.perf_counter() - started

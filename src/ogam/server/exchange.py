@@ -9,13 +9,15 @@ from contextlib import suppress
 
 from starlette.types import Message, Receive, Scope, Send
 
-from ogam.errors import TooLargeError
+from ogam.errors import InvalidRequestError, TooLargeError
 from ogam.media import limits
 
 # Beyond the media itself: base64 adds a third, JSON and form parts a little.
 _BODY_FACTOR = 1.4
 # nginx's own, for a client that closed before the reply was whole; only counted, never sent.
 LEFT = 499
+# A client that sends nothing of its body for so long has gone, or means harm.
+BODY_SECONDS = 60.0
 # How much of a refused body is taken, and for how long, so that its sender reads the refusal.
 _LINGER_BYTES, _LINGER_SECONDS = 16_000_000, 1.0
 
@@ -27,6 +29,7 @@ class Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._size = 0
         self._read = False  # all of the body
+        self._late = False
         self.status: int | None = None
         self.finished = self.left = False
 
@@ -41,8 +44,19 @@ class Exchange:
                 _within(int(value))
 
     async def receive(self) -> Message:
-        """The next message; TooLargeError at the limit, whatever the length was said to be."""
-        message = await self._next()
+        """The next message; TooLargeError at the limit, whatever the length was said to be,
+        InvalidRequestError where the rest of the body does not come.
+        """
+        if self._read:
+            return await self._next()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await self._next()
+        except TimeoutError:
+            self._late = True
+            raise InvalidRequestError(
+                f"Nothing of the body came for {BODY_SECONDS:.0f} s.", hint="Send it whole."
+            ) from None
         _within(self._size)
         return message
 
@@ -60,7 +74,7 @@ class Exchange:
         Closed with bytes unread, the kernel resets it, and the client never sees why. A
         connection that is kept is read on by the server.
         """
-        if self._read:
+        if self._read or self._late:
             return
         headers = dict(self._scope["headers"])
         body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
@@ -77,6 +91,9 @@ class Exchange:
         """Send a part of the reply."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._late:
+                # What may still come is not read.
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self.finished = True
         await self._send(message)

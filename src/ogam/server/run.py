@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib
 import ipaddress
+import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -147,6 +148,7 @@ class Server:
             ssl_certfile=tls and str(tls.certificate),
             ssl_keyfile=tls and str(tls.key),
         )
+        logging.getLogger("uvicorn.error").addFilter(_worth_telling)
         server = _Uvicorn(settings)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         self._uvicorns.append((server, task))
@@ -210,6 +212,11 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         yield
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """A client's text that is no UTF-8 closes its WebSocket with 1007; no traceback for that."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError))
 
 
 def _check(config: Config) -> None:
