@@ -53,7 +53,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     see: tuple[str, ...] = ("rapidocr", "opencv")
     transcribe: tuple[str, ...] = ("pocketsphinx",)
     translate: tuple[str, ...] = ()
-    classify: tuple[str, ...] = ("starter/sentiment-en", _ENCODER)
+    classify: tuple[str, ...] = ("starter/sentiment-en", "starter/sentiment-ko", _ENCODER)
     embed: tuple[str, ...] = (_ENCODER,)
 
 
@@ -63,8 +63,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``keys`` may call, each as it is or as ``sha256:HEX``; without any, everyone may, which is
     only allowed on this machine itself. ``hosts`` are further names the server is called by.
     ``queue`` requests may wait or work for one model at a time, more where they are small and run
-    together (eight texts to embed, classify or translate count as one); others are refused. ``data`` holds
-    what clients leave here (files, batches, glossaries); empty: the user's data folder. ``fetch``
+    together (eight texts to embed, classify or translate count as one); others are refused.
+    ``data`` holds what clients leave here (files, batches, glossaries); empty: the user's data
+    folder. ``fetch``
     lists the URLs that may be fetched when a client names one, such as
     ``https://example.org/photos/*``, or ``*`` for every public one; none: nothing is.
     """

@@ -40,9 +40,10 @@ MODELS = {
     "rapidocr": {"see"},
     "starter/all-MiniLM-L6-v2": {"embed", "classify"},
     "starter/sentiment-en": {"classify"},
+    "starter/sentiment-ko": {"classify"},
 }
 # What a model labels by that takes no labels of the caller's own.
-LABELS = {"starter/sentiment-en": ("NEGATIVE", "POSITIVE")}
+LABELS = {f"starter/sentiment-{language}": ("NEGATIVE", "POSITIVE") for language in ("en", "ko")}
 # No model of theirs ships: tests/engines makes a tiny one for each, and holds it to the same.
 MADE_IN_TESTS = {
     "ctranslate2_generator",

@@ -63,15 +63,19 @@ def test_all_of_it_stays_under_90_megabytes():
     assert sum(path.stat().st_size for path in MODELS.rglob("*")) < 90_000_000
 
 
-def test_sentiment_is_told():
+def test_sentiment_is_told_in_the_language_of_each_text():
     from ogam import Ogam
 
+    texts = {
+        "A warm, funny and moving film.": "POSITIVE",
+        "배우들 연기가 훌륭하고 정말 감동적이었어요": "POSITIVE",
+        "Dull, loud and far too long.": "NEGATIVE",
+        "시간이 아깝다. 최악의 영화": "NEGATIVE",
+    }
     with Ogam() as ogam:
-        found = ogam.classify(
-            ["A warm, funny and moving film.", "Dull, loud and far too long."],
-            model="starter/sentiment-en",
-        )
-    assert found.labels == ("POSITIVE", "NEGATIVE")
+        found = ogam.classify(list(texts))
+    assert found.labels == tuple(texts.values())
+    assert found.model == "starter/sentiment-en,starter/sentiment-ko"
 
 
 def check(folder):
