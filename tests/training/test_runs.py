@@ -130,10 +130,16 @@ def test_the_first_signal_asks_and_the_handlers_come_back(run, number):
     assert signal.getsignal(number) is before
 
 
-def test_a_second_ctrl_c_ends_at_once(run):
-    with pytest.raises(KeyboardInterrupt), run.stoppable():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_second_ctrl_c_ends_at_once(run, handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), run.stoppable():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_in_a_thread_nothing_is_caught_and_nothing_breaks(run):

@@ -253,7 +253,11 @@ class Run:
 
         def ask(number: int, _: object) -> None:
             self.stop_asked = True
-            signal.signal(number, before[number])
+            then = before[number]
+            if number == signal.SIGINT and not callable(then):
+                # Ignored, as in the background of a shell: who asks twice means it.
+                then = signal.default_int_handler
+            signal.signal(number, then)
 
         before: dict[int, Any] = {}
         try:
