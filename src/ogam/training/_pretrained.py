@@ -8,17 +8,15 @@ Only safetensors weights are read: a pickle can run any code.
 # pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
 import os
-import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ogam.errors import ConfigurationError, InvalidRequestError, OgamError
+from ogam.errors import InvalidRequestError
 from ogam.extras import needs
+from ogam.models.checkpoint import plainly
 
 
 def find(model: str | os.PathLike[str]) -> Path:
@@ -74,7 +72,7 @@ def tokenizer(folder: Path, max_tokens: int) -> tuple[Any, bool]:
     """
     with needs("train"):
         from transformers import AutoTokenizer
-    with plainly(folder, "tokenizer"):
+    with plainly(f"The tokenizer in {folder} does not load"):
         whole: Any = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
         # A copy: transformers changes its own one's settings at every call.
         own = type(whole.backend_tokenizer).from_str(whole.backend_tokenizer.to_str())
@@ -87,7 +85,7 @@ def classifier(folder: Path, labels: Sequence[str]) -> Any:
     """The encoder with a head for ``labels``, fresh where the folder has none that fits."""
     with needs("train"):
         from transformers import AutoModelForSequenceClassification
-    with plainly(folder, "model"):
+    with plainly(f"The model in {folder} does not load"):
         return AutoModelForSequenceClassification.from_pretrained(
             folder,
             num_labels=len(labels),
@@ -110,7 +108,7 @@ def trained_classifier(folder: Path) -> Any:
     """
     with needs("train"):
         from transformers import AutoModelForSequenceClassification
-    with plainly(folder, "model"):
+    with plainly(f"The model in {folder} does not load"):
         network, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
             use_safetensors=True,
@@ -133,7 +131,7 @@ def configuration(folder: Path) -> Any:
     """What ``config.json`` in a folder says."""
     with needs("train"):
         from transformers import AutoConfig
-    with plainly(folder, "configuration"):
+    with plainly(f"The configuration in {folder} does not load"):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -141,32 +139,8 @@ def untrained_classifier(config: Any) -> Any:
     """A classifier of that configuration, its weights drawn at random."""
     with needs("train"):
         from transformers import AutoModelForSequenceClassification
-    with plainly(Path(config.name_or_path or "."), "model"):
+    with plainly(f"The model in {config.name_or_path or '.'} does not load"):
         return AutoModelForSequenceClassification.from_config(config, dtype="float32")
-
-
-@contextlib.contextmanager
-def plainly(folder: Path, what: str) -> Generator[None]:
-    """Keep transformers quiet, and turn whatever it raises into one line."""
-    from transformers.utils import logging as own
-
-    level, bars = own.get_verbosity(), own.is_progress_bar_enabled()
-    own.set_verbosity(logging.CRITICAL)
-    own.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except OgamError:
-        raise
-    except Exception as error:  # transformers lets errors of every kind through
-        raise ConfigurationError(
-            f"The {what} in {folder} does not load: {error}", hint="Is the folder whole?"
-        ) from error
-    finally:
-        own.set_verbosity(level)
-        if bars:
-            own.enable_progress_bar()
 
 
 def _cached(name: str) -> Path:

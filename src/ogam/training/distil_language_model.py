@@ -21,6 +21,7 @@ import msgspec
 from ogam.capabilities.text_generation import GenerateRequest
 from ogam.errors import InvalidRequestError
 from ogam.extras import needs
+from ogam.models.checkpoint import plainly
 from ogam.models.store import MANIFEST
 from ogam.training import _pretrained, distil, distil_report, language_model
 from ogam.training import language_model_data as texts
@@ -137,7 +138,7 @@ def _changed(
 
 def _load(folder: Path) -> Any:
     """The float teacher."""
-    with _pretrained.plainly(folder, "model"):
+    with plainly(f"The model in {folder} does not load"):
         network: Any = GPT2LMHeadModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype="float32"
         )
