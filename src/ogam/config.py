@@ -81,6 +81,14 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: str = ""
     fetch: tuple[str, ...] = ()
 
+    def folder(self) -> Path:
+        """Where clients' things and the server's own are kept."""
+        if self.data:
+            return Path(self.data)
+        from platformdirs import user_data_path
+
+        return user_data_path("ogam")
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. ``threads`` bounds how many engine calls work at once in this process.

@@ -38,8 +38,17 @@ def test_the_key_lets_in(fake_server):
         assert "fake" in [model.id for model in client.models.list()]
 
 
-@pytest.mark.parametrize("name", ["word2vec/./models", "onnx_encoder//etc", "fake/~/x"])
-def test_a_client_cannot_name_a_folder(fake_server, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "word2vec/./models",
+        "onnx_encoder//etc",
+        "fake/~/x",
+        "fake/x,onnx_encoder//etc",
+        "fake/x, word2vec/./models",
+    ],
+)
+def test_a_client_cannot_name_a_folder_not_even_in_a_list(fake_server, name):
     with (
         openai.OpenAI(base_url=f"{fake_server.http}/v1", api_key=fake_server.key) as client,
         pytest.raises(openai.NotFoundError) as found,

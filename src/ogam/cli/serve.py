@@ -6,7 +6,6 @@ import sys
 import time
 from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -66,7 +65,7 @@ def serve(
     wanted = _preloaded(config, preload or ())
     from ogam.server import hello, process, run
 
-    folder = _folder(own)
+    folder = own.folder()
     if not own.keys and not run.loopback(own.host):
         from ogam.gateway.keys import first_key
 
@@ -104,14 +103,6 @@ def _preloaded(config: Config, asked: list[str] | tuple[str, ...]) -> list[Capab
                 hint=f'Name one in ogam.toml: [routes] {one} = ["engine/model"].',
             )
     return [one for one in CAPABILITIES if one in asked or "all" in asked]
-
-
-def _folder(own: configuration.Server) -> Path:
-    if own.data:
-        return Path(own.data)
-    from platformdirs import user_data_path
-
-    return user_data_path("ogam")
 
 
 def _say(text: str) -> None:

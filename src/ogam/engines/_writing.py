@@ -1,17 +1,27 @@
-"""What engines that write text share: how a sequence grows, and how long it may become.
+"""What engines that write text share: how a sequence grows, how long it may become, and how what
+a library writes in a thread of its own reaches the caller piece by piece.
 
 Knows no model and no library. An engine imports this and never another engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Executor
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
 from typing import Literal
 
-from ogam.capabilities.text_generation import GenerateRequest
-from ogam.errors import InvalidRequestError, TooLargeError
+from ogam.capabilities.base import ModelRef, Units, checkpoint
+from ogam.capabilities.text_generation import Choice, GenerateRequest, GenerateResult, TextDelta
+from ogam.errors import EngineError, InvalidRequestError, TooLargeError
+
+# Takes the next token of a sequence, (sequence, id); True once it wants no more of it.
+Take = Callable[[int, int], bool]
 
 DEFAULT_TOKENS = 128
+_POLL_SECONDS = 0.1
 # What a base model reads for a conversation: the messages one after the other, a line each.
 # A manifest's "template" replaces any of these; "answer" stands after the last message.
 TEMPLATE = {
@@ -87,3 +97,65 @@ def room(spent: int, request: GenerateRequest, context: int) -> int:
             )
         most = left if most is None else min(most, left)
     return min(DEFAULT_TOKENS if most is None else most, context - spent)
+
+
+def streamed(
+    ref: ModelRef,
+    spent: int,
+    sequences: Sequence[Growing],
+    *,
+    pool: Executor,
+    run: Callable[[Take], None],
+    failures: Callable[[], AbstractContextManager[None]],
+) -> Iterator[TextDelta | GenerateResult]:
+    """Let ``run`` write in a thread of ``pool``; yield its text as it comes, the result last.
+
+    ``spent`` counts the prompt's tokens. ``failures`` turns what the library raises into
+    Ogam's errors. A caller who leaves makes ``take`` say True, which ends the run.
+    """
+    deltas: SimpleQueue[TextDelta | None] = SimpleQueue()
+    gone = threading.Event()
+
+    def take(index: int, token: int) -> bool:
+        if gone.is_set():
+            return True
+        sequence = sequences[index]
+        if sequence.reason is None and (text := sequence.add(token)):
+            deltas.put(TextDelta(text=text, index=index))
+        return sequence.reason is not None
+
+    try:
+        work = pool.submit(run, take)
+    except RuntimeError:
+        raise _closed() from None
+    work.add_done_callback(lambda _: deltas.put(None))
+    try:
+        while True:
+            checkpoint()
+            try:
+                delta = deltas.get(timeout=_POLL_SECONDS)
+            except Empty:
+                continue
+            if delta is None:
+                break
+            yield delta
+        try:
+            with failures():
+                work.result()
+        except CancelledError:
+            raise _closed() from None
+    finally:
+        gone.set()
+        work.cancel()
+    yield GenerateResult(
+        engine=ref.engine,
+        model=ref.name,
+        units=Units(input_tokens=spent, output_tokens=sum(len(one.ids) for one in sequences)),
+        choices=tuple(
+            Choice(text=one.text, finish_reason=one.reason or "length") for one in sequences
+        ),
+    )
+
+
+def _closed() -> EngineError:
+    return EngineError("The engine was closed.", hint="Make it again.")

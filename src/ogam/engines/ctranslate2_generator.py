@@ -17,17 +17,16 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ogam.capabilities.base import Capability, ModelRef, Units, checkpoint
-from ogam.capabilities.text_generation import Choice, GenerateRequest, GenerateResult, TextDelta
+from ogam.capabilities.base import Capability, ModelRef
+from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
 from ogam.engines._shared import cores
-from ogam.engines._writing import TEMPLATE, Growing, room
+from ogam.engines._writing import TEMPLATE, Growing, Take, room, streamed
 from ogam.errors import (
     ConfigurationError,
     EngineError,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 _COLD = 1e-4
 # An estimate: smaller weights do not repay the handing out of work to other threads.
 _ONE_THREAD_BYTES = 64_000_000
-_POLL_SECONDS = 0.1
 # The seed is global to the process until a worker's first draw.
 _SEEDING = threading.Lock()
 
@@ -83,43 +81,13 @@ class CTranslate2GeneratorEngine:
         sequences = [
             Growing(model.decode, model.ends, request.stop, most) for _ in range(request.n)
         ]
-        deltas: SimpleQueue[TextDelta | None] = SimpleQueue()
-        gone = threading.Event()
-
-        def take(index: int, token: int) -> bool:
-            if gone.is_set():
-                return True
-            sequence = sequences[index]
-            text = sequence.add(token)
-            if text:
-                deltas.put(TextDelta(text=text, index=index))
-            return sequence.reason is not None
-
-        work = model.submit(lambda: model.run(prompt, most, request, take))
-        work.add_done_callback(lambda _: deltas.put(None))
-        try:
-            while True:
-                checkpoint()
-                try:
-                    delta = deltas.get(timeout=_POLL_SECONDS)
-                except Empty:
-                    continue
-                if delta is None:
-                    break
-                yield delta
-            _finished(work)
-        finally:
-            gone.set()
-            work.cancel()
-        yield GenerateResult(
-            engine=self._ref.engine,
-            model=self._ref.name,
-            units=Units(
-                input_tokens=len(prompt), output_tokens=sum(len(one.ids) for one in sequences)
-            ),
-            choices=tuple(
-                Choice(text=one.text, finish_reason=one.reason or "length") for one in sequences
-            ),
+        yield from streamed(
+            self._ref,
+            len(prompt),
+            sequences,
+            pool=model.pool,
+            run=lambda take: model.run(prompt, most, request, take),
+            failures=_failures,
         )
 
     def close(self) -> None:
@@ -171,9 +139,7 @@ class _Model:
                 f"The model in {folder} does not load: {error}.", hint="Install it again."
             ) from error
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(
-            1 if large else cores(), thread_name_prefix="ogam-generator"
-        )
+        self.pool = ThreadPoolExecutor(1 if large else cores(), thread_name_prefix="ogam-generator")
 
     def prompt(self, request: GenerateRequest) -> list[str]:
         """The tokens to continue; the end of a document where there is no text at all."""
@@ -190,18 +156,12 @@ class _Model:
         """The text of token ids; bytes that are not whole characters become U+FFFD."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
-    def submit(self, work: Callable[[], None]) -> Future[None]:
-        try:
-            return self._pool.submit(work)
-        except RuntimeError:
-            raise EngineError("The engine was closed.", hint="Make it again.") from None
-
     def run(
         self,
         prompt: list[str],
         most: int,
         request: GenerateRequest,
-        take: Callable[[int, int], bool],
+        take: Take,
     ) -> None:
         """Give ``take`` each token as (sequence, id) until it says True."""
         options: dict[str, Any] = {"sampling_topk": 1}
@@ -253,16 +213,15 @@ class _Model:
         return worker
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             self._idle.clear()
 
 
-def _finished(work: Future[None]) -> None:
+@contextmanager
+def _failures() -> Generator[None]:
     try:
-        work.result()
-    except CancelledError:
-        raise EngineError("The engine was closed.", hint="Make it again.") from None
+        yield
     except (RuntimeError, ValueError) as error:  # what CTranslate2 raises
         raise EngineError(f"The model failed: {error}.") from error
 

@@ -138,9 +138,10 @@ class Call:
         if any(fnmatch.fnmatchcase(name, one) for one in self.protocol.vendor_names):
             return None
         try:
-            # A folder is the operator's to name, in a route or in [names].
-            if name.partition("/")[2].startswith((".", "/", "~")):
-                raise UnknownModelError("Clients name no folders.")
+            # A folder is the operator's to name, in a route or in [names]; so is a list, whose
+            # further names nobody would look at here.
+            if "," in name or name.partition("/")[2].startswith((".", "/", "~")):
+                raise UnknownModelError("Clients name no folders and no lists.")
             self.gateway.registry.get(name)
         except OgamError as error:
             raise UnknownModelError(

@@ -13,21 +13,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
-from queue import Empty, SimpleQueue
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ogam.capabilities.base import Units, checkpoint
-from ogam.capabilities.text_generation import Choice, GenerateRequest, GenerateResult, TextDelta
-from ogam.engines._writing import TEMPLATE, Growing, room
+from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
+from ogam.engines._writing import TEMPLATE, Growing, Take, room, streamed
 from ogam.engines.huggingface_transformers.loading import Loaded, failures, quiet
-from ogam.errors import EngineError, InvalidRequestError
+from ogam.errors import InvalidRequestError
 
 # Below this logits are divided by nearly nothing, and only the likeliest token is left.
 _COLD = 1e-4
-_POLL_SECONDS = 0.1
 
 
 def stream(loaded: Loaded, request: GenerateRequest) -> Iterator[TextDelta | GenerateResult]:
@@ -51,43 +46,13 @@ def stream(loaded: Loaded, request: GenerateRequest) -> Iterator[TextDelta | Gen
         Growing(lambda some: decode(loaded, some), ends, request.stop, most)
         for _ in range(request.n)
     ]
-    deltas: SimpleQueue[TextDelta | None] = SimpleQueue()
-    gone = threading.Event()
-
-    def take(index: int, token: int) -> bool:
-        sequence = sequences[index]
-        if gone.is_set():
-            return True
-        if sequence.reason is None and (text := sequence.add(token)):
-            deltas.put(TextDelta(text=text, index=index))
-        return sequence.reason is not None
-
-    try:
-        work: Future[None] = loaded.pool.submit(_run, loaded, ids, most, request, take)
-    except RuntimeError:
-        raise EngineError("The engine was closed.", hint="Make it again.") from None
-    work.add_done_callback(lambda _: deltas.put(None))
-    try:
-        while True:
-            checkpoint()
-            try:
-                delta = deltas.get(timeout=_POLL_SECONDS)
-            except Empty:
-                continue
-            if delta is None:
-                break
-            yield delta
-        _finished(work)
-    finally:
-        gone.set()
-        work.cancel()
-    yield GenerateResult(
-        engine=loaded.ref.engine,
-        model=loaded.ref.name,
-        units=Units(input_tokens=len(ids), output_tokens=sum(len(one.ids) for one in sequences)),
-        choices=tuple(
-            Choice(text=one.text, finish_reason=one.reason or "length") for one in sequences
-        ),
+    yield from streamed(
+        loaded.ref,
+        len(ids),
+        sequences,
+        pool=loaded.pool,
+        run=lambda take: _run(loaded, ids, most, request, take),
+        failures=failures,
     )
 
 
@@ -133,7 +98,7 @@ def _run(
     ids: list[int],
     most: int,
     request: GenerateRequest,
-    take: Callable[[int, int], bool],
+    take: Take,
 ) -> None:
     """Give ``take`` each token as (sequence, id) until it says True for all of them."""
     import torch
@@ -236,11 +201,3 @@ def _context(config: Any) -> int:
         if isinstance(value, int) and value > 0 and config.model_type not in ("t5", "mt5", "umt5"):
             return value
     return 1_000_000
-
-
-def _finished(work: Future[None]) -> None:
-    try:
-        with failures():
-            work.result()
-    except CancelledError:
-        raise EngineError("The engine was closed.", hint="Make it again.") from None

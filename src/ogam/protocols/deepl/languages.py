@@ -131,33 +131,6 @@ def name(code: str) -> str:
     return NAMES.get(code.upper(), code)
 
 
-def guess(text: str) -> str:
-    """The language of a text among those that can be improved: by script, then by short words."""
-    for script, code in (
-        ("[\uac00-\ud7a3]", "ko"),
-        ("[\u3040-\u30ff]", "ja"),
-        ("[\u4e00-\u9fff]", "zh"),
-    ):
-        if re.search(script, text):
-            return code
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    return max(_SHORT, key=lambda code: sum(one in _SHORT[code] for one in words))
-
-
-_SCRIPTS = (("[\uac00-\ud7a3]", "ko"), ("[\u3040-\u30ff]", "ja"), ("[\u4e00-\u9fff]", "zh"))
-_SHORT = {
-    code: frozenset(words.split())
-    for code, words in {
-        "en": "the of and to is are you that it he she was for on with they this have not a i",
-        "de": "der die das und ist nicht ein eine ich du wir sie es zu mit auf den von wie sind",
-        "fr": "le les et est une je tu il elle nous vous des ne pas que ce dans du sont",
-        "es": "el los las y es un una yo que en por con se su para como está son",
-        "it": "il gli è un una io non che di in per con si del sono lo",
-        "pt": "o os as é um uma eu não que em por com do da você são",
-    }.items()
-}
-
-
 def _unknown(param: str, code: str, known: Sequence[str]) -> UnknownLanguageError:
     return UnknownLanguageError(
         f"Value for {param!r} not supported: {code[:20]!r}.",

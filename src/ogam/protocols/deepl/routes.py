@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ogam.capabilities.languages import guess
 from ogam.capabilities.text_generation import GenerateResult
 from ogam.capabilities.translation import TranslateRequest, TranslateResult
 from ogam.errors import EngineError, InvalidRequestError
@@ -21,6 +22,8 @@ from ogam.protocols.deepl.translating import languages as known_languages
 from ogam.protocols.serving import Call, Patient, Protocol, Route, reply
 
 _PAGES = "https://developers.deepl.com/api-reference"
+# What DeepL improves. https://developers.deepl.com/api-reference/improve-text
+_IMPROVED = ("en", "de", "fr", "es", "it", "pt", "ja", "ko", "zh")
 # The SDK waits ten seconds for a byte and then sends all again.
 PATIENCE = 4.0
 
@@ -108,7 +111,7 @@ async def _improved(
         )
         if not made.text.strip():
             raise EngineError(f"{made.model} gave no text.")
-        source = languages.guess(text)
+        source = guess(text, _IMPROVED)
         improvements.append(
             wire.Improvement(
                 text=made.text.strip(),

@@ -45,12 +45,7 @@ def state(gateway: Gateway) -> State:
     with _lock:
         found = _states.get(gateway)
         if found is None:
-            data = gateway.config.server.data
-            if not data:
-                from platformdirs import user_data_path
-
-                data = user_data_path("ogam")
-            found = _states[gateway] = State(Path(data) / "deepl")
+            found = _states[gateway] = State(gateway.config.server.folder() / "deepl")
         return found
 
 

@@ -64,9 +64,7 @@ Work = Callable[[Operation], Awaitable[dict[str, Any]]]
 
 def folder(config: Config) -> Path:
     """Where Google's protocols keep what clients leave."""
-    from platformdirs import user_data_path
-
-    return Path(config.server.data or user_data_path("ogam")) / "google"
+    return config.server.folder() / "google"
 
 
 class Operations:

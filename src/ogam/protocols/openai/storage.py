@@ -48,9 +48,7 @@ class Kept(msgspec.Struct, kw_only=True, frozen=True):
 
 def folder(config: Config) -> Path:
     """Where this protocol keeps what clients leave."""
-    from platformdirs import user_data_path
-
-    return Path(config.server.data or user_data_path("ogam")) / "openai"
+    return config.server.folder() / "openai"
 
 
 def new_id() -> str:
