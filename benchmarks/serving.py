@@ -23,8 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from _server import STARTERS, server
 from embedding import sentences
-from fuzz import STARTERS, server
 
 import ogam
 

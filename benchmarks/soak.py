@@ -26,7 +26,8 @@ import time
 from collections import Counter
 from typing import Any, NamedTuple
 
-from fuzz import PNG, STARTERS, memory, server, sound
+from _hostile import PNG, sound
+from _server import STARTERS, memory, server
 
 ROUTES = {**STARTERS, "see": "opencv"}
 BOUNDARY = "a-boundary"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -14,12 +14,16 @@ HOST = "127.0.0.1"
 
 @pytest.fixture(scope="module")
 def fuzz():
-    path = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
-    spec = importlib.util.spec_from_file_location("fuzz", path)
-    module = sys.modules["fuzz"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["fuzz"]
+    folder = str(Path(__file__).parents[2] / "benchmarks")
+    before = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        yield importlib.import_module("fuzz")
+    finally:
+        sys.path.remove(folder)
+        for name in ("fuzz", "_hostile", "_server"):
+            if name not in before:
+                sys.modules.pop(name, None)
 
 
 def fuzzer(fuzz, fake, seed=1):

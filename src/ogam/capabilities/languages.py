@@ -27,7 +27,7 @@ _SCRIPTED = frozenset[str]().union(*(languages for _, languages in _SCRIPTS))
 _WORDS = {
     language: frozenset(words.split())
     for language, words in {
-        "en": "the of and to is you that it he she was for on are with his they this have not what we i",
+        "en": "the of and to is you that it he she was for are with they this have not what we i",
         "de": "der die das und ist nicht ein eine ich du wir sie es zu mit auf den von wie ihnen",
         "fr": "le la les et est un une je tu il elle nous vous des de ne pas que ce dans comment",
         "es": "el la los las y es un una yo no que de en por con se su para como está",
