@@ -245,7 +245,7 @@ class AsyncOgam:
             max_results=max_results,
             aspect_ratios=tuple(aspect_ratios),
         )
-        return await _within(self._timeout, self._gateway.see(request, model))
+        return await _within(self._timeout, self._gateway.answer("see", request, SeeResult, model))
 
     async def transcribe(
         self,
@@ -361,7 +361,7 @@ class AsyncOgam:
         return matrix[: len(rows)] @ matrix[len(rows) :].T
 
     async def _call(self, capability: Any, request: Any, kind: type[R], model: str | None) -> R:
-        return await _within(self._timeout, self._gateway.call(capability, request, kind, model))
+        return await _within(self._timeout, self._gateway.answer(capability, request, kind, model))
 
 
 class Stream(Generic[D, R]):

@@ -30,31 +30,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from ogam import routes
 from ogam.errors import ConfigurationError
 from ogam.media.limits import Limits
+from ogam.routes import Route, Routes, Step, When, Written
+from ogam.vendors import VendorSettings
 
-_ENCODER = "starter/all-MiniLM-L6-v2"
-
-
-class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For each capability its model; empty: nothing is configured yet.
-
-    The first of several answers. ``see`` shares the features of one request among its models:
-    each feature goes to the first model that has it. ``classify`` shares the texts: labels of
-    the caller's own go to a model that takes any, else a text to one that knows its language.
-    """
-
-    generate: tuple[str, ...] = ()
-    speak: tuple[str, ...] = ("espeak",)
-    see: tuple[str, ...] = ("rapidocr", "opencv")
-    transcribe: tuple[str, ...] = ("pocketsphinx",)
-    translate: tuple[str, ...] = ()
-    classify: tuple[str, ...] = ("starter/sentiment-en", "starter/sentiment-ko", _ENCODER)
-    embed: tuple[str, ...] = (_ENCODER,)
+__all__ = ["Config", "Ledger", "Route", "Routes", "Server", "Step", "When", "load", "path"]
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,16 +76,37 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return user_data_path("ogam")
 
 
+class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where each call is written down, and what holds for those that cost money.
+
+    ``url``: ``sqlite:////path`` or ``postgresql://user@host/db``; empty: ledger.sqlite in the
+    data folder. ``durable``: what is kept if the process is killed (``process``), or the power
+    fails too (``power``, slower). ``when_down``: while the ledger does not answer, what costs
+    money is refused (``closed``) or let through uncounted (``open``); what is local goes on.
+    ``max_output_tokens`` is put into a request to a vendor that names no maximum of its own:
+    without one its cost has no bound.
+    """
+
+    url: str = ""
+    durable: Literal["process", "power"] = "process"
+    when_down: Literal["closed", "open"] = "closed"
+    max_output_tokens: int = 4096
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. ``threads`` bounds how many engine calls work at once in this process.
 
-    ``names`` maps model names of clients, or patterns of them (fnmatch), to models of Ogam's;
-    an empty one stands for the capability's route.
+    ``names`` maps model names of clients, or patterns of them (fnmatch), to models of Ogam's or
+    to routes of their own; an empty one stands for the capability's route. ``vendors`` are rows
+    of :mod:`ogam.vendors`, ``prices`` rows that come before the shipped ones (docs/prices.md).
     """
 
     threads: int = max(2, os.cpu_count() or 2)
     routes: Routes = Routes()
-    names: dict[str, str] = {}
+    names: dict[str, str | Written] = {}
+    vendors: dict[str, VendorSettings] = {}
+    prices: tuple[dict[str, Any], ...] = ()
+    ledger: Ledger = Ledger()
     server: Server = Server()
     limits: Limits = Limits()
 
@@ -148,7 +155,12 @@ def path(environ: Mapping[str, str]) -> Path | None:
 def _place(variable: str) -> tuple[str, str] | None:
     if variable == "OGAM_THREADS":
         return "", "threads"
-    tables = (("OGAM_ROUTE_", "routes"), ("OGAM_LIMIT_", "limits"), ("OGAM_SERVER_", "server"))
+    tables = (
+        ("OGAM_ROUTE_", "routes"),
+        ("OGAM_LIMIT_", "limits"),
+        ("OGAM_SERVER_", "server"),
+        ("OGAM_LEDGER_", "ledger"),
+    )
     for prefix, table in tables:
         if variable.startswith(prefix):
             return table, variable.removeprefix(prefix).lower()
@@ -165,8 +177,16 @@ def _check(values: dict[str, Any], where: str) -> Config:
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{where} is wrong: {error}.") from None
-    numbers = {"threads": config.threads, **msgspec.structs.asdict(config.limits)}
+    numbers = {
+        "threads": config.threads,
+        "max_output_tokens": config.ledger.max_output_tokens,
+        **msgspec.structs.asdict(config.limits),
+    }
     for name, number in numbers.items():
         if number < 1:
             raise ConfigurationError(f"{where} is wrong: {name} must be 1 or more, not {number}.")
+    named = {f"names.{name}": to for name, to in config.names.items() if not isinstance(to, str)}
+    for name, written in {**msgspec.structs.asdict(config.routes), **named}.items():
+        if (wrong := routes.problem(routes.route(written))) is not None:
+            raise ConfigurationError(f"{where} is wrong: in {name}, {wrong}.")
     return config

@@ -13,7 +13,11 @@ The tree::
     │   ├── UnknownVoiceError
     │   └── UnknownLanguageError
     ├── AuthenticationError        the key is missing, or nobody here knows it
+    ├── ForbiddenError             the key is known, and may not do this
     ├── OverloadedError            too much work is waiting; later it will go
+    │   └── RateLimitedError       the key asks for more than it may in a time
+    ├── BudgetError                it could cost more than is left
+    │   └── UnpricedError          what it could cost is not known, and a budget stands over it
     ├── NotConfiguredError         nothing here can answer yet
     │   ├── MissingExtraError      a package is not installed; the hint is the exact command
     │   └── UntrainedHeadError     a model lacks trained weights for what is asked of it
@@ -22,7 +26,9 @@ The tree::
     ├── DeadlineError              the time given ran out
     ├── DownloadError              a model could not be fetched whole and as published
     ├── FetchError                 what a client named by its URL could not be had
+    ├── LedgerError                the ledger's database does not answer, and paid work waits for it
     └── EngineError                an engine broke while it worked
+        └── VendorError            a vendor failed, or could not be reached
 
 An error has a ``message`` (what was wrong) and a ``hint`` (what to do). Both are
 one line. ``str(error)`` joins them.
@@ -32,26 +38,32 @@ from __future__ import annotations
 
 __all__ = [
     "AuthenticationError",
+    "BudgetError",
     "ConfigurationError",
     "DeadlineError",
     "DownloadError",
     "EngineError",
     "FetchError",
+    "ForbiddenError",
     "InvalidMediaError",
     "InvalidRequestError",
+    "LedgerError",
     "MissingExtraError",
     "NotConfiguredError",
     "NotFoundError",
     "OgamError",
     "OutputError",
     "OverloadedError",
+    "RateLimitedError",
     "TooLargeError",
     "UnknownEngineError",
     "UnknownLanguageError",
     "UnknownModelError",
     "UnknownVoiceError",
+    "UnpricedError",
     "UnsupportedOptionError",
     "UntrainedHeadError",
+    "VendorError",
 ]
 
 
@@ -105,12 +117,37 @@ class AuthenticationError(OgamError):
     """The caller showed no key, or one that is not known."""
 
 
+class ForbiddenError(OgamError):
+    """The caller's key may not use this capability, model or protocol."""
+
+
 class OverloadedError(OgamError):
     """As much work is waiting as may wait. ``retry_after``: seconds until it is worth a try."""
 
     def __init__(self, message: str, *, hint: str = "", retry_after: float = 1.0) -> None:
         self.retry_after = retry_after
         super().__init__(message, hint=hint)
+
+
+class RateLimitedError(OverloadedError):
+    """The caller's key has used up what it may in this time."""
+
+
+class BudgetError(OgamError):
+    """The most that a call can cost is over what is left under ``budget``.
+
+    ``needed`` and ``left`` are nano-dollars.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", budget: str = "", needed: int = 0, left: int = 0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.budget, self.needed, self.left = budget, needed, left
+
+
+class UnpricedError(BudgetError):
+    """No price is known for a model, or no bound for a request, that falls under a budget."""
 
 
 class NotConfiguredError(OgamError):
@@ -149,8 +186,32 @@ class FetchError(OgamError):
     """A URL that a client named did not answer, or not with what was asked."""
 
 
+class LedgerError(OgamError):
+    """The ledger cannot be written or read, so that nothing that costs money is let through."""
+
+
 class EngineError(OgamError):
     """An engine failed for a reason of its own."""
+
+
+class VendorError(EngineError):
+    """A vendor failed, refused for reasons of its own, or could not be reached.
+
+    ``status`` is its HTTP status, where it gave one, ``retry_after`` the seconds it asked to
+    wait. ``sent``: the request may have reached it, so that it may bill it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status, self.retry_after, self.sent = status, retry_after, sent
 
 
 def _one_line(text: str) -> str:

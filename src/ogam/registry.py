@@ -19,9 +19,11 @@ import importlib
 import importlib.util
 import logging
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ogam import net
 from ogam.capabilities.base import ModelRef
 from ogam.errors import (
     EngineError,
@@ -31,6 +33,7 @@ from ogam.errors import (
 )
 from ogam.extras import entry_points, install_line
 from ogam.models import store
+from ogam.vendors import Vendor
 
 _log = logging.getLogger("ogam")
 # The collection that the routes name by default.
@@ -48,6 +51,14 @@ BUILT_IN: dict[str, str] = {
     "transformers": "ogam.engines.huggingface_transformers:TransformersEngine",
     "whisper": "ogam.engines.whisper:WhisperEngine",
     "word2vec": "ogam.engines.word2vec:Word2VecEngine",
+}
+# By the protocol that a vendor speaks; any number of vendors may speak one.
+VENDOR_ENGINES: dict[str, str] = {
+    "deepl": "ogam.protocols.deepl.client:DeepLEngine",
+    "elevenlabs": "ogam.protocols.elevenlabs.client:ElevenLabsEngine",
+    "google_speech": "ogam.protocols.google_speech.client:GoogleSpeechEngine",
+    "google_vision": "ogam.protocols.google_vision.client:GoogleVisionEngine",
+    "openai": "ogam.protocols.openai.client:OpenAIEngine",
 }
 
 
@@ -68,6 +79,10 @@ def engine_class(name: str) -> Any:
         if point is None:
             raise UnknownEngineError(f"There is no engine {name!r}.", hint=_near(name))
         target = point.value
+    return _loaded(name, target)
+
+
+def _loaded(name: str, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -95,9 +110,14 @@ def parse(name: str) -> ModelRef:
 
 
 class Registry:
-    """Makes engines, once per model name, whoever asks and however many at a time."""
+    """Makes engines, once per model name, whoever asks and however many at a time.
 
-    def __init__(self) -> None:
+    A name whose engine is one of ``vendors`` leads to that vendor.
+    """
+
+    def __init__(self, vendors: Mapping[str, Vendor] | None = None) -> None:
+        self._vendors = vendors or {}
+        self._clients: dict[str, net.Client] = {}
         self._engines: dict[str, Any] = {}
         self._manifests: dict[str, store.Manifest | None] = {}
         self._lock = threading.Lock()
@@ -108,6 +128,10 @@ class Registry:
             engine = self._engines.get(name)
             if engine is None:
                 ref = parse(name)
+                vendor = self._vendors.get(ref.engine)
+                if vendor is not None:
+                    engine = self._engines[name] = self._calling(ref, vendor)
+                    return engine
                 engine = self._engines[name] = engine_class(ref.engine)(ref)
                 about = self._manifests[name] = store.read(ref.folder)
                 if about is not None and about.untrained:
@@ -115,6 +139,17 @@ class Registry:
                         "%s has a head that was never trained: its answers are noise", name
                     )
             return engine
+
+    def _calling(self, ref: ModelRef, vendor: Vendor) -> Any:
+        """The engine that calls a vendor; all of its models share the vendor's connections."""
+        client = self._clients.get(vendor.name)
+        if client is None:
+            client = self._clients[vendor.name] = net.Client(
+                vendor.url,
+                connections=vendor.connections,
+                connect_timeout=vendor.connect_timeout,
+            )
+        return _loaded(vendor.protocol, VENDOR_ENGINES[vendor.protocol])(ref, vendor, client)
 
     def manifest(self, name: str) -> store.Manifest | None:
         """What the model's folder says of it; None for a model without a folder or manifest."""
@@ -124,9 +159,10 @@ class Registry:
         """Close every engine made so far."""
         with self._lock:
             engines, self._engines = list(self._engines.values()), {}
+            clients, self._clients = list(self._clients.values()), {}
             self._manifests = {}
-        for engine in engines:
-            engine.close()
+        for one in (*engines, *clients):
+            one.close()
 
 
 def missing_modules(cls: Any) -> list[str]:

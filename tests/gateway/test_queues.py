@@ -182,7 +182,7 @@ def test_without_a_queue_nobody_is_refused():
         gateway = Gateway(Config(routes=every, threads=2), queue=queue)
         try:
             asked = (
-                gateway.call("embed", EmbedRequest(texts=(str(at),)), object, None)
+                gateway.answer("embed", EmbedRequest(texts=(str(at),)), object, None)
                 for at in range(100)
             )
             return await asyncio.gather(*asked, return_exceptions=True)

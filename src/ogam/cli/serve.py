@@ -97,7 +97,7 @@ def _preloaded(config: Config, asked: list[str] | tuple[str, ...]) -> list[Capab
             f"{unknown[0]!r} is no capability: {', '.join(CAPABILITIES)} or all.", _COMMAND
         )
     for one in asked:
-        if one != "all" and not getattr(config.routes, one):
+        if one != "all" and not config.routes.of(one).models:
             raise NotConfiguredError(
                 f"There is no model to load for {one}.",
                 hint=f'Name one in ogam.toml: [routes] {one} = ["engine/model"].',

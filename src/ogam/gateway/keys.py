@@ -24,6 +24,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A key that was shown and is known. ``id`` may be logged, the key may not."""
 
     id: str
+    name: str = ""
 
 
 class First(NamedTuple):
@@ -36,7 +37,7 @@ class First(NamedTuple):
     key: str | None
 
 
-_ANYONE = Key(id="")
+ANYONE = Key(id="")
 
 
 class Keys:
@@ -56,7 +57,7 @@ class Keys:
     def check(self, shown: str | None) -> Key:
         """The key behind ``shown``; AuthenticationError where there is none."""
         if not self._hashes:
-            return _ANYONE
+            return ANYONE
         if not shown:
             raise AuthenticationError(
                 "No API key was given.", hint="Send the key this server was started with."

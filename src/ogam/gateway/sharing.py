@@ -5,13 +5,15 @@ Knows no engine: which languages a model has is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from ogam.capabilities import languages
 from ogam.capabilities.base import Units
 from ogam.capabilities.classification import Classification, ClassifyRequest, ClassifyResult
+from ogam.capabilities.vision import FEATURES, Feature, SeeResult
 from ogam.errors import UnsupportedOptionError
 
 
@@ -22,18 +24,22 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
     zero_shot: bool = False
 
 
+# The models that stand in for each other, in the order of the route.
+Candidates = tuple[str, ...]
+
+
 def by_language(
     request: ClassifyRequest, models: Mapping[str, Classifying]
-) -> dict[str, tuple[int, ...]]:
-    """Which model of a route labels which texts, by their places in the request.
+) -> dict[Candidates, tuple[int, ...]]:
+    """Which models of a route label which texts, by their places in the request.
 
-    With labels of the caller's own it is the first that takes any. Without, a text goes to the
-    first model with labels of its own that knows its language.
+    With labels of the caller's own it is those that take any. Without, a text goes to the
+    models with labels of their own that know its language.
     """
     everything = tuple(range(len(request.texts)))
     if request.labels:
-        chosen = next((name for name, one in models.items() if one.zero_shot), next(iter(models)))
-        return {chosen: everything}
+        takes = tuple(name for name, one in models.items() if one.zero_shot)
+        return {takes or tuple(models): everything}
     own = {name: one for name, one in models.items() if not one.zero_shot}
     if not own:
         raise UnsupportedOptionError(
@@ -42,14 +48,38 @@ def by_language(
             param="labels",
         )
     known = list(dict.fromkeys(tag for one in own.values() for tag in one.languages))
-    shares: dict[str, list[int]] = {}
+    shares: dict[Candidates, list[int]] = {}
     for place, text in enumerate(request.texts):
         tag = languages.guess(text, known) if known else ""
-        name = next(
-            (name for name, one in own.items() if not one.languages or tag in one.languages)
+        takes = tuple(
+            name for name, one in own.items() if not one.languages or tag in one.languages
         )
-        shares.setdefault(name, []).append(place)
-    return {name: tuple(places) for name, places in shares.items()}
+        shares.setdefault(takes, []).append(place)
+    return {takes: tuple(places) for takes, places in shares.items()}
+
+
+def by_feature(
+    wanted: Sequence[Feature], have: Mapping[str, Collection[Feature]]
+) -> dict[Candidates, tuple[Feature, ...]]:
+    """Which models of a route find which features of a picture: the first that has one, and
+    behind it the others that do. Without any ``wanted``, all that they have.
+    """
+    shares: dict[Candidates, tuple[Feature, ...]] = {}
+    asked = wanted or tuple(one for one in FEATURES if any(one in own for own in have.values()))
+    for feature in dict.fromkeys(asked):
+        takes = tuple(name for name, own in have.items() if feature in own)
+        if not takes:
+            found = sorted(frozenset[str]().union(*have.values()))
+            raise UnsupportedOptionError(
+                f"Nothing on the route for see finds {feature}.",
+                hint=f"{', '.join(have)} find {', '.join(found)}.",
+                param="features",
+            )
+        # Those that are first for something are asked once for all of it.
+        key = next((one for one in shares if one[0] == takes[0]), takes)
+        both = tuple(name for name in key if name in takes)
+        shares[both] = (*shares.pop(key, ()), feature)
+    return shares
 
 
 def part(request: ClassifyRequest, places: Sequence[int]) -> ClassifyRequest:
@@ -77,4 +107,25 @@ def joined(
         units=units,
         classifications=tuple(one for one in found if one is not None),
         tokens=tuple(tokens),
+    )
+
+
+def joined_seen(results: Sequence[SeeResult]) -> SeeResult:
+    """What several models found in one picture, as one."""
+    if len(results) == 1:
+        return results[0]
+    units = Units()
+    for result in results:
+        units += result.units
+    found: dict[str, Any] = {}
+    for field in ("faces", "objects", "labels", "colors", "crop_hints", "barcodes"):
+        found[field] = tuple(item for result in results for item in getattr(result, field))
+    return SeeResult(
+        engine=",".join(result.engine for result in results),
+        model=",".join(result.model for result in results),
+        units=units,
+        image=results[0].image,
+        features=tuple(feature for result in results for feature in result.features),
+        document=next((one.document for one in results if one.document), None),
+        **found,
     )

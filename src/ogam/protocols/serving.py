@@ -23,10 +23,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ogam import registry
+from ogam import registry, routes
 from ogam.capabilities.base import Capability, Result
 from ogam.errors import EngineError, InvalidRequestError, OgamError, UnknownModelError
-from ogam.gateway.dispatch import Gateway
+from ogam.gateway import caller
+from ogam.gateway.dispatch import Gateway, Target
 from ogam.gateway.keys import Key
 
 T = TypeVar("T")
@@ -123,25 +124,29 @@ class Call:
             said = getattr(error, "detail", None) or getattr(error, "message", "")
             raise InvalidRequestError(f"The form cannot be read: {said}") from None
 
-    def model(self, name: str | None) -> str | None:
-        """The model to use for the name a client gave: None where that is the route's.
+    def model(self, name: str | None) -> Target:
+        """Where the name leads that a client gave: None is the capability's route.
 
         First ``[names]`` of the configuration, then a model of Ogam's own (``espeak/ko``), then
         the vendor's names, which lead to the route. UnknownModelError for any other.
         """
         if not name:
             return None
+        caller.current().asked = name
         names = self.gateway.config.names
         for pattern in (name, *(one for one in names if fnmatch.fnmatchcase(name, one))):
             if pattern in names:
-                return names[pattern] or None
+                return routes.route(names[pattern]) if names[pattern] else None
         if any(fnmatch.fnmatchcase(name, one) for one in self.protocol.vendor_names):
             return None
         try:
             # A folder is the operator's to name, in a route or in [names]; so is a list, whose
-            # further names nobody would look at here.
+            # further names nobody would look at here; so is a vendor: nothing leaves the
+            # machine unless a route says so.
             if "," in name or name.partition("/")[2].startswith((".", "/", "~")):
                 raise UnknownModelError("Clients name no folders and no lists.")
+            if self.gateway.vendor(name) is not None and not self.gateway.routed(name):
+                raise UnknownModelError("No route leads there.")
             self.gateway.registry.get(name)
         except OgamError as error:
             raise UnknownModelError(
@@ -200,7 +205,8 @@ class Call:
 
     def streamed_by(self, capability: Capability, name: str | None) -> dict[str, str]:
         """The headers of a stream, whose Result is not there yet: see :func:`answered_by`."""
-        model = self.gateway.models(capability, self.model(name))[0]
+        model = caller.current().answered
+        model = model or self.gateway.models(capability, self.model(name))[0]
         return {"x-ogam-engine": _engine(model), "x-ogam-model": model}
 
 

@@ -23,6 +23,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ogam.errors import EngineError, NotFoundError, OgamError, OverloadedError
+from ogam.gateway import caller
+from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Keys
 from ogam.protocols.serving import Call, Protocol, Route, Socket, SocketCall
@@ -167,6 +169,7 @@ class App:
             return self._unknown(protocol, request.scope)
         if not call.route.open:
             call.key = self._keys.check(protocol.key(request))
+        caller.bind(Caller(key=call.key, protocol=protocol.name, request=call.id))
         if self.draining:
             raise OverloadedError("The server is stopping.", retry_after=2)
         exchange.check_length()
@@ -259,6 +262,7 @@ class App:
                 shown=shown,
                 admit=self._keys.check,
             )
+            caller.bind(Caller(key=call.key, protocol=served.protocol.name, request=identity))
             await served.route.handler(call)
         except OgamError as error:
             with suppress(WebSocketDisconnect, RuntimeError):

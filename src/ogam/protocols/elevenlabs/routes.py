@@ -87,9 +87,11 @@ async def models(call: Call) -> Response:
     routes = call.gateway.config.routes
     speak = [
         convert_voices.speaking_model(name, await speaking.voices(call.gateway, name))
-        for name in routes.speak
+        for name in routes.of("speak").names
     ]
-    return reply(speak + [convert_voices.hearing_model(name) for name in routes.transcribe])
+    return reply(
+        speak + [convert_voices.hearing_model(name) for name in routes.of("transcribe").names]
+    )
 
 
 async def subscription(call: Call) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult
 from ogam.errors import InvalidRequestError
+from ogam.gateway.dispatch import Target
 from ogam.protocols.elevenlabs import convert, speaking, usage, wire
 from ogam.protocols.elevenlabs.errors import shape
 from ogam.protocols.serving import Call, Route, Stream, reply
@@ -22,7 +23,7 @@ _PAGES = "https://elevenlabs.io/docs/api-reference/text-to-speech"
 class _Order(NamedTuple):
     text: str
     request: SpeakRequest
-    model: str | None
+    model: Target
     output: convert.Output
 
     @property

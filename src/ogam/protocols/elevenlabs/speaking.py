@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ogam.capabilities.speech_synthesis import SpeakResult, SpeechChunk, Voice, WordTiming
 from ogam.errors import UnsupportedOptionError
-from ogam.gateway.dispatch import Gateway
+from ogam.gateway.dispatch import Gateway, Target
 from ogam.media import Audio
 from ogam.media.codec import StreamEncoder
 from ogam.protocols.elevenlabs import convert_voices, languages
@@ -19,7 +19,7 @@ from ogam.protocols.elevenlabs.convert import Output
 class Voicing(NamedTuple):
     """Who speaks: the model as clients name it, and the engine's voice (None: its default)."""
 
-    model: str | None
+    model: Target
     voice: str | None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ogam import errors
+from ogam.protocols.google.codes import CODES
 from ogam.protocols.serving import Call, reply
 
 
@@ -19,22 +20,6 @@ class OutOfRangeError(errors.InvalidRequestError):
     """A stream that goes on for too long, or stopped sending: OUT_OF_RANGE."""
 
 
-# google.rpc.Code
-CODES = {
-    "CANCELLED": 1,
-    "UNKNOWN": 2,
-    "INVALID_ARGUMENT": 3,
-    "DEADLINE_EXCEEDED": 4,
-    "NOT_FOUND": 5,
-    "PERMISSION_DENIED": 7,
-    "RESOURCE_EXHAUSTED": 8,
-    "FAILED_PRECONDITION": 9,
-    "ABORTED": 10,
-    "OUT_OF_RANGE": 11,
-    "UNIMPLEMENTED": 12,
-    "INTERNAL": 13,
-    "UNAVAILABLE": 14,
-}
 # error -> HTTP status, google.rpc.Code, ErrorInfo.reason; the narrow ones stand on top.
 # Overload is 429: the SDK repeats a 503 in silence for minutes.
 _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str], ...] = (

@@ -18,6 +18,8 @@ import msgspec
 
 from ogam.errors import EngineError, OgamError
 from ogam.extras import needs
+from ogam.gateway import caller
+from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key, Keys
 from ogam.protocols.google import errors, operations
@@ -56,9 +58,9 @@ def service(
         import grpc
 
     def begin(context: Any) -> Rpc:
-        return Rpc(
-            gateway=gateway, protocol=protocol, key=keys.check(_key(context)), context=context
-        )
+        key = keys.check(_key(context))
+        caller.bind(Caller(key=key, protocol=protocol.name))
+        return Rpc(gateway=gateway, protocol=protocol, key=key, context=context)
 
     def one(work: Unary) -> Any:
         async def handler(data: bytes, context: Any) -> bytes:

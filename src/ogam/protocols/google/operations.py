@@ -27,22 +27,13 @@ from ogam.errors import EngineError, NotFoundError, OgamError, OverloadedError
 from ogam.gateway.dispatch import Gateway
 from ogam.media import files
 from ogam.protocols.google import errors
+from ogam.protocols.google.wire import Operation
 from ogam.protocols.serving import Call, Route, reply
 
 _NAME = re.compile(r"(?:[\w.:@-]+/)*([0-9a-f]{32})")
 # How many are kept, how long, and how many work at one time.
 _KEPT, _AGE, _AT_ONCE = 1000, 7 * 24 * 3600.0, 64
 _PAGE = "https://cloud.google.com/vision/docs/reference/rest/v1/operations"
-
-
-class Operation(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """https://cloud.google.com/vision/docs/reference/rest/v1/operations#Operation."""
-
-    name: str
-    metadata: dict[str, Any] = {}
-    done: bool = False
-    response: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
 
 
 class Listed(msgspec.Struct, kw_only=True, rename="camel"):

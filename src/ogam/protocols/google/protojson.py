@@ -13,7 +13,8 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -74,6 +75,51 @@ def convert(value: Any, kind: type[T]) -> T:
         return msgspec.convert(value, kind, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise _wrong(error) from None
+
+
+def read(data: bytes, kind: type[T]) -> T:
+    """What a vendor answered. Fields that are not known here are left out: vendors add some.
+
+    msgspec.MsgspecError where it is no such message.
+    """
+    try:
+        with suppress(msgspec.ValidationError):
+            return msgspec.json.decode(data, type=kind)
+        return taken(msgspec.json.decode(data), kind)
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def taken(value: Any, kind: type[T]) -> T:
+    """As :func:`read`, of JSON that is decoded already."""
+    return msgspec.convert(_known(_usual(value), kind), kind, strict=False)
+
+
+def _known(value: Any, kind: Any) -> Any:
+    """``value`` without what ``kind`` has no field for."""
+    if isinstance(value, list):
+        (inner,) = get_args(kind) if get_origin(kind) is list else (None,)
+        return [_known(item, inner) for item in cast(list[Any], value)]
+    if not isinstance(value, dict):
+        return value
+    pairs = cast(dict[str, Any], value).items()
+    if get_origin(kind) is dict:
+        inner = get_args(kind)[1]
+        return {key: _known(item, inner) for key, item in pairs}
+    struct = next((one for one in (kind, *get_args(kind)) if _is_message(one)), None)
+    if struct is None:
+        return cast(Any, value)
+    fields = _fields(struct)
+    return {key: _known(item, fields[key]) for key, item in pairs if key in fields}
+
+
+def _is_message(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
 
 
 def _wrong(error: msgspec.ValidationError) -> InvalidRequestError:

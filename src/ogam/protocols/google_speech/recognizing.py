@@ -14,7 +14,7 @@ import msgspec
 from ogam.capabilities.base import Value
 from ogam.capabilities.speech_recognition import TranscribeRequest, TranscribeResult
 from ogam.errors import InvalidRequestError, UnknownLanguageError
-from ogam.gateway.dispatch import Gateway
+from ogam.gateway.dispatch import Gateway, Target
 from ogam.gateway.keys import Key
 from ogam.media import Audio, limits
 from ogam.protocols.google.storage import Storage
@@ -41,7 +41,7 @@ class Asker(Interface):
         """Who asks."""
         ...
 
-    def model(self, name: str | None, /) -> str | None:
+    def model(self, name: str | None, /) -> Target:
         """The model that a client's name leads to; None: the route's."""
         ...
 
@@ -89,7 +89,7 @@ async def recognize(
 
 
 async def _transcript(
-    asker: Asker, asked: Asked, model: str | None, audio: Audio
+    asker: Asker, asked: Asked, model: Target, audio: Audio
 ) -> tuple[str, TranscribeResult]:
     """The first of the languages that the engine knows, and what it heard."""
     codes = asked.languages or ("",)

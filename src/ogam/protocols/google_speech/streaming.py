@@ -16,6 +16,7 @@ from ogam.capabilities.speech_recognition import (
     TranscribeResult,
 )
 from ogam.errors import UnknownLanguageError, UnsupportedOptionError
+from ogam.gateway.dispatch import Target
 from ogam.gateway.feed import Feed
 from ogam.media.live import Channels
 from ogam.protocols.google.errors import OutOfRangeError
@@ -129,7 +130,7 @@ _Piece = tuple[int, str, PartialTranscript | TranscribeResult]
 
 
 async def _one(
-    asker: Asker, asked: Asked, model: str | None, blocks: object
+    asker: Asker, asked: Asked, model: Target, blocks: object
 ) -> AsyncGenerator[tuple[str, PartialTranscript | TranscribeResult]]:
     """One channel, in the first of the languages that the engine knows."""
     codes = asked.languages or ("",)

@@ -12,11 +12,12 @@ from typing import Protocol as Interface
 from ogam import errors
 from ogam.capabilities.base import Units
 from ogam.capabilities.vision import Feature, SeeResult
-from ogam.gateway.dispatch import Gateway
+from ogam.gateway.dispatch import Gateway, Target
 from ogam.gateway.keys import Key
 from ogam.media import Image
 from ogam.protocols import fetching
-from ogam.protocols.google.errors import CODES, status
+from ogam.protocols.google.codes import CODES
+from ogam.protocols.google.errors import status
 from ogam.protocols.google.storage import Storage
 from ogam.protocols.google_vision import convert, wire, wire_files
 from ogam.protocols.google_vision.pages import Page, Pages, pages_of
@@ -51,7 +52,7 @@ class Asker(Interface):
         """Who asks."""
         ...
 
-    def model(self, name: str | None, /) -> str | None:
+    def model(self, name: str | None, /) -> Target:
         """The model that a client's name leads to; None: the route's."""
         ...
 
@@ -196,7 +197,7 @@ class Annotator:
                     setattr(merged, field, value)
         return merged
 
-    def _features(self, model: str | None, names: list[str]) -> tuple[Feature, ...]:
+    def _features(self, model: Target, names: list[str]) -> tuple[Feature, ...]:
         """Ogam's features for Google's, as far as the models have them."""
         models = self._gateway.models("see", model)
         have: set[Feature] = set()

@@ -42,8 +42,9 @@ async def model(call: Call) -> Response:
 def _models(call: Call) -> list[wire.Model]:
     config = call.gateway.config
     routes = config.routes
-    names = [name for field in routes.__struct_fields__ for name in getattr(routes, field)]
+    names = [name for field in routes.__struct_fields__ for name in routes.of(field).names]
     exact = [name for name in config.names if not set(name) & set("*?[")]
+    names = [name for name in names if not name.endswith("/*")]
     return [
         wire.Model(id=name, created=0, owned_by="ogam") for name in dict.fromkeys(names + exact)
     ]

@@ -89,7 +89,7 @@ def _state(config: Config, keys: Keys, ready: Callable[[], bool]) -> Any:
 
 def _routes(config: Config) -> dict[str, list[dict[str, Any]]]:
     return {
-        capability: [_model(capability, name) for name in getattr(config.routes, capability)]
+        capability: [_model(capability, name) for name in config.routes.of(capability).names]
         for capability in CAPABILITIES
     }
 

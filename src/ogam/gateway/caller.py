@@ -1,0 +1,47 @@
+"""Who asks: the key, the protocol and the request's id, for routes, limits, budgets and ledger.
+
+Bound to the context of a request, because what stands between a handler and the gateway need
+not know of it. The library's calls have none of their own: no key, protocol "library".
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextvars import ContextVar
+
+from ogam.gateway.keys import ANYONE, Key
+
+
+class Caller:
+    """One request's. ``asked`` is the model's name as the client gave it; ``answered`` becomes
+    the model that answered, once one has.
+    """
+
+    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol")
+
+    def __init__(
+        self, *, key: Key | None = None, protocol: str = "library", request: str = ""
+    ) -> None:
+        self.key = key or ANYONE
+        self.protocol = protocol
+        self.id = request or secrets.token_hex(12)
+        self.answered = self.asked = ""
+        self._calls = 0
+
+    def next_id(self) -> str:
+        """The id of the next call: the request's own, and with a number where it makes more."""
+        self._calls += 1
+        return self.id if self._calls == 1 else f"{self.id}.{self._calls}"
+
+
+_bound: ContextVar[Caller | None] = ContextVar("ogam_caller", default=None)
+
+
+def current() -> Caller:
+    """The caller of the request that is being answered."""
+    return _bound.get() or Caller()
+
+
+def bind(caller: Caller) -> None:
+    """From here on, in this context, ``caller`` asks."""
+    _bound.set(caller)
