@@ -132,8 +132,8 @@ class AsyncOgam:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the engines and their threads and processes."""
-        self.close()
+        """End the engines and their threads and processes, once the ledger has what it is owed."""
+        await self._gateway.aclose()
 
     def close(self) -> None:
         """As ``aclose``, where there is no event loop."""
@@ -445,9 +445,9 @@ class Ogam:
         self.close()
 
     def close(self) -> None:
-        """End the engines and their threads and processes."""
+        """End the engines and their threads and processes, once the ledger has what it is owed."""
         if "core" in vars(self):
-            self.core.close()
+            _loop().run(self.core.aclose())
 
     generate = _blocking(AsyncOgam.generate)
     generate_stream = _blocking_stream(AsyncOgam.generate_stream)

@@ -17,12 +17,12 @@ MODELS = {
 
 def test_each_text_goes_to_the_model_of_its_language():
     request = ClassifyRequest(texts=("A fine film.", "정말 재미있다", "Dull.", "별로예요"))
-    assert by_language(request, MODELS) == {"en": (0, 2), "ko": (1, 3)}
+    assert by_language(request, MODELS) == {("en",): (0, 2), ("ko",): (1, 3)}
 
 
 def test_labels_of_the_callers_own_go_to_a_model_that_takes_any():
     request = ClassifyRequest(texts=("정말 재미있다",), labels=("sport", "film"))
-    assert by_language(request, MODELS) == {"any": (0,)}
+    assert by_language(request, MODELS) == {("any",): (0,)}
 
 
 def test_without_labels_anywhere_the_error_asks_for_some():

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import secrets
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from ogam.gateway.keys import ANYONE, Key
+
+if TYPE_CHECKING:
+    from ogam.gateway.trail import Trail
 
 
 class Caller:
     """One request's. ``asked`` is the model's name as the client gave it; ``answered`` becomes
-    the model that answered, once one has.
+    the model that answered, once one has. ``trail`` is of a call that was begun and is not over.
     """
 
-    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol")
+    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol", "trail")
 
     def __init__(
         self, *, key: Key | None = None, protocol: str = "library", request: str = ""
@@ -26,6 +30,7 @@ class Caller:
         self.protocol = protocol
         self.id = request or secrets.token_hex(12)
         self.answered = self.asked = ""
+        self.trail: Trail | None = None
         self._calls = 0
 
     def next_id(self) -> str:

@@ -18,6 +18,7 @@ from ogam import routes, vendors
 from ogam.capabilities.base import CAPABILITIES, Capability, Result, Timing
 from ogam.capabilities.classification import ClassifyRequest
 from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeRequest
+from ogam.capabilities.text_generation import GenerateRequest
 from ogam.capabilities.vision import SeeRequest, SeeResult
 from ogam.config import Config
 from ogam.errors import NotConfiguredError, UnsupportedOptionError
@@ -25,7 +26,7 @@ from ogam.gateway import caller, queues, routing, sharing
 from ogam.gateway.breaker import Breaker
 from ogam.gateway.feed import Feed
 from ogam.gateway.queues import Batcher, Door
-from ogam.gateway.spending import Spending
+from ogam.gateway.spending import Asked, Spending, Valued
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, Walk
 from ogam.gateway.work import Workers
@@ -121,7 +122,7 @@ class Gateway:
         With ``patient`` a full queue is waited for, and not an error.
         """
         route = self.route(capability, target)
-        trail = self._trail(capability, target)
+        trail = self.trail(capability, target)
         result: Any = None
         failure: BaseException | None = None
         try:
@@ -166,11 +167,13 @@ class Gateway:
     async def _walked(
         self, trail: Trail, route: Route, steps: Sequence[Step], request: Any, patient: bool
     ) -> Any:
-        walk = self._walk(trail, route, steps, request)
+        bounded = self._bounded(request)
+        walk = self.walk(trail, route, steps, Valued(trail.capability, bounded))
         for attempt in walk:
             async with attempt:
                 await attempt.begin()
-                work = self._one(attempt.step.model, trail.capability, attempt.request, patient)
+                own = bounded if attempt.paid else request
+                work = self._one(attempt.step.model, trail.capability, own, patient)
                 return attempt.answered(await attempt.within(work))
         raise walk.failure()
 
@@ -208,13 +211,14 @@ class Gateway:
         read.
         """
         route = self.route(capability, target)
-        trail = self._trail(capability, target)
+        trail = self.trail(capability, target)
         last: Any = None
         failure: BaseException | None = None
         try:
             steps = await self._steps(route, request[0])
-            walk = self._walk(trail, route, steps[:1] if live else steps, request[0])
-            async with aclosing(self._streamed(walk, request[1:], live)) as pieces:
+            asked = Valued(capability, self._bounded(request[0]))
+            walk = self.walk(trail, route, steps[:1] if live else steps, asked)
+            async with aclosing(self._streamed(walk, request, live)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Result):
                         piece = last = self._stamp(piece, trail)  # noqa: PLW2901
@@ -225,16 +229,19 @@ class Gateway:
         finally:
             self.spending.end(trail, last, failure)
 
-    async def _streamed(self, walk: Walk, more: tuple[Any, ...], live: bool) -> AsyncGenerator[Any]:
+    async def _streamed(
+        self, walk: Walk, request: tuple[Any, ...], live: bool
+    ) -> AsyncGenerator[Any]:
         capability = walk.trail.capability
         for attempt in walk:
             async with attempt:
                 await attempt.begin()
                 name = attempt.step.model
                 work = getattr(self.engine(capability, name), f"{capability}_stream")
+                own = self._bounded(request[0]) if attempt.paid else request[0]
                 alone = self._queue is None or attempt.vendor is not None
                 door = nullcontext() if alone else self._door(name).entered(patient=False)
-                source = self._workers.stream(name, work(attempt.request, *more), live=live)
+                source = self._workers.stream(name, work(own, *request[1:]), live=live)
                 async with door, aclosing(source) as pieces:
                     # Its first piece may need all of the sound that is yet to be spoken.
                     first = await (anext(pieces, None) if live else attempt.within(_first(pieces)))
@@ -271,7 +278,15 @@ class Gateway:
             )
         return plan.steps
 
-    def _walk(self, trail: Trail, route: Route, steps: Sequence[Step], request: Any) -> Walk:
+    def _bounded(self, request: Any) -> Any:
+        """The request with a maximum, without which its cost would have no bound."""
+        if isinstance(request, GenerateRequest) and request.max_tokens is None:
+            most = self.config.ledger.max_output_tokens
+            return msgspec.structs.replace(request, max_tokens=most)
+        return request
+
+    def walk(self, trail: Trail, route: Route, steps: Sequence[Step], asked: Asked) -> Walk:
+        """The attempts of a call."""
         return Walk(
             route,
             steps,
@@ -279,7 +294,7 @@ class Gateway:
             spending=self.spending,
             vendor=self.vendor,
             breaker=self.breaker,
-            request=request,
+            asked=asked,
         )
 
     def vendor(self, name: str) -> Vendor | None:
@@ -297,8 +312,13 @@ class Gateway:
         """The breaker of a vendor's model."""
         return self._breakers.setdefault(name, Breaker())
 
-    def _trail(self, capability: Capability, target: Target) -> Trail:
-        return Trail(caller.current(), capability, target if isinstance(target, str) else "")
+    def trail(self, capability: Capability, target: Target) -> Trail:
+        """What is to be known of a call that begins now, or that goes on from another's trail."""
+        asks = caller.current()
+        if asks.trail is not None:
+            begun, asks.trail = asks.trail, None
+            return begun
+        return Trail(asks, capability, target if isinstance(target, str) else "")
 
     def _door(self, name: str) -> Door:
         door = self._doors.get(name)

@@ -29,6 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What conditions are about. None: the request has no such thing, or it is not known."""
 
     languages: tuple[str, ...] | None = None
+    pair: str = ""
     features: tuple[str, ...] | None = None
     characters: int | None = None
     seconds: float | None = None
@@ -54,9 +55,8 @@ def facts(request: Any, seconds: float | None = None) -> Facts:
     """
     match request:
         case TranslateRequest(texts=texts, target=target, source=source):
-            base = _base(target)
-            spoken = (target, base) if source is None else (target, base, f"{_base(source)}-{base}")
-            return Facts(languages=spoken, characters=sum(map(len, texts)))
+            pair = "" if source is None else f"{_base(source)}-{_base(target)}"
+            return Facts(languages=(target,), pair=pair, characters=sum(map(len, texts)))
         case GenerateRequest(prompt=prompt, messages=messages):
             return Facts(characters=len(prompt) + sum(len(one.content) for one in messages))
         case SpeakRequest(text=text, language=language):
@@ -124,7 +124,7 @@ def _against(when: When, about: Facts, caller: Caller) -> str | None:
     """Why a step is not for a request; None where it is."""
     if when.keys and not (matches(caller.key.name, when.keys) or matches(caller.key.id, when.keys)):
         return "it is for other keys"
-    if when.languages and not _spoken(when.languages, about.languages):
+    if when.languages and not _spoken(when.languages, about):
         return f"it is for {', '.join(when.languages)}"
     if when.features and not (about.features and set(about.features) <= set(when.features)):
         return f"it is for the features {', '.join(when.features)}"
@@ -139,10 +139,11 @@ def _against(when: When, about: Facts, caller: Caller) -> str | None:
     return None
 
 
-def _spoken(wanted: tuple[str, ...], have: tuple[str, ...] | None) -> bool:
-    return have is not None and any(
-        one.lower() == tag.lower() or _base(tag) == one.lower() for one in wanted for tag in have
-    )
+def _spoken(wanted: tuple[str, ...], about: Facts) -> bool:
+    have = {about.pair} if about.pair else set[str]()
+    for tag in about.languages or ():
+        have |= {tag.lower(), _base(tag)}
+    return any(one.lower() in have for one in wanted)
 
 
 def _base(tag: str) -> str:

@@ -5,21 +5,50 @@ it did cost is settled after. Knows prices, bounds and the ledger; no engine.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
-from ogam.capabilities.base import Result
+from ogam.capabilities.base import Capability, Result
 from ogam.capabilities.speech_recognition import TranscribeRequest
-from ogam.capabilities.text_generation import GenerateRequest
 from ogam.config import Config
+from ogam.errors import UnpricedError
+from ogam.gateway import bounds
+from ogam.gateway.billing import Billing, Price
+from ogam.gateway.bounds import Unprovable
 from ogam.gateway.trail import Trail
 from ogam.vendors import Vendor
 
 # Imported where they are used: what costs nothing loads no database.
 if TYPE_CHECKING:
     from ogam.gateway.ledger import Ledger
-    from ogam.gateway.prices import Book, Price
+    from ogam.gateway.prices import Book
+
+# Prices found and kept, so that a call need not search for them.
+_PRICES = 1000
+
+
+class Asked(Protocol):
+    """What an attempt asks of a vendor: what it can cost at most, and the features to see."""
+
+    features: tuple[str, ...]
+
+    async def prove(self, price: Price) -> Billing | Unprovable:
+        """The most that it is billed for, or why nobody knows."""
+        ...
+
+
+class Valued:
+    """A capability's request as what is asked for."""
+
+    def __init__(self, capability: Capability, request: Any) -> None:
+        self._capability: Capability = capability
+        self._request = request
+        self.features = tuple(getattr(request, "features", ()))
+
+    async def prove(self, price: Price) -> Billing | Unprovable:
+        """By :mod:`ogam.gateway.bounds`; a recording's seconds are known once it is decoded."""
+        if isinstance(self._request, TranscribeRequest):
+            return await asyncio.to_thread(bounds.prove, self._capability, self._request, price)
+        return bounds.prove(self._capability, self._request, price)
 
 
 class Stake:
@@ -32,8 +61,6 @@ class Stake:
 
     def settle(self, result: Result) -> None:
         """It answered: what that costs."""
-        from ogam.gateway.prices import Billing
-
         cost = 0
         if self._price is not None:
             cost = self._price.cost(Billing(units=result.units, features=self._features))
@@ -61,6 +88,7 @@ class Spending:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._book: Book | None = None
+        self._prices: dict[tuple[str, str, Capability], Price | None] = {}
         self._ledger: Ledger | None = None
         self._opening = asyncio.Lock()
 
@@ -96,10 +124,8 @@ class Spending:
             ledger, self._ledger = self._ledger, None
             await ledger.close()
 
-    async def stake(
-        self, trail: Trail, name: str, vendor: Vendor, request: Any
-    ) -> tuple[Stake, Any]:
-        """Set aside the most that ``request`` can cost; the request as it may then be sent.
+    async def stake(self, trail: Trail, name: str, vendor: Vendor, asked: Asked) -> Stake:
+        """Set aside the most that ``asked`` can cost of the model ``name``.
 
         BudgetError where that does not fit, UnpricedError where nobody knows it and a budget
         stands over it, LedgerError where nothing can be set aside.
@@ -107,46 +133,44 @@ class Spending:
         from ogam.gateway.ledger import Hold
 
         ledger = await self.open()
-        model = name.partition("/")[2]
-        price = self.book.find(vendor.name, model, trail.capability)
-        request = self._with_maximum(request)
-        bound = await self._bound(trail, price, request)
+        price = self._price(vendor.name, name.partition("/")[2], trail.capability)
+        most = None if price is None else await asked.prove(price)
+        known = isinstance(most, Billing)
         hold = trail.next_hold()
-        await ledger.hold(
-            Hold(
-                id=hold,
-                call=trail.id,
-                at=trail.at,
-                key=trail.caller.key.id,
-                capability=trail.capability,
-                vendor=vendor.name,
-                model=name,
-                bound=bound,
-                price_version=price.version if price else "",
-                sent=True,
+        try:
+            await ledger.hold(
+                Hold(
+                    id=hold,
+                    call=trail.id,
+                    at=trail.at,
+                    key=trail.caller.key.id,
+                    capability=trail.capability,
+                    vendor=vendor.name,
+                    model=name,
+                    bound=price.cost(most) if price is not None and known else None,
+                    price_version=price.version if price else "",
+                    sent=True,
+                )
             )
-        )
-        features = tuple(getattr(request, "features", ()))
-        return Stake(trail, hold, price, features), request
+        except UnpricedError as error:
+            if most is None or known:
+                raise
+            raise UnpricedError(
+                f"What this can cost at most is not known, and a budget stands over it: "
+                f"{most.reason}",
+                hint=most.hint,
+                budget=error.budget,
+            ) from None
+        return Stake(trail, hold, price, asked.features)
 
-    def _with_maximum(self, request: Any) -> Any:
-        if isinstance(request, GenerateRequest) and request.max_tokens is None:
-            return msgspec.structs.replace(
-                request, max_tokens=self._config.ledger.max_output_tokens
-            )
-        return request
-
-    async def _bound(self, trail: Trail, price: Price | None, request: Any) -> int | None:
-        from ogam.gateway import bounds
-
-        if price is None:
-            return None
-        if isinstance(request, TranscribeRequest):
-            # Its seconds are known once it is decoded.
-            most = await asyncio.to_thread(bounds.bound, trail.capability, request, price)
-        else:
-            most = bounds.bound(trail.capability, request, price)
-        return None if most is None else price.cost(most)
+    def _price(self, vendor: str, model: str, capability: Capability) -> Price | None:
+        key = (vendor, model, capability)
+        if key not in self._prices:
+            # A client may name models without end.
+            if len(self._prices) >= _PRICES:
+                self._prices.clear()
+            self._prices[key] = self.book.find(vendor, model, capability)
+        return self._prices[key]
 
     def end(self, trail: Trail, result: Result | None, error: BaseException | None) -> None:
         """The call is over: its row and its settlements go to the ledger, where one is open."""

@@ -10,7 +10,7 @@ from ogam.errors import OgamError
 from ogam.gateway.caller import Caller
 
 if TYPE_CHECKING:
-    from ogam.gateway.ledger.values import Attempt, Row, Settlement
+    from ogam.gateway.ledger.values import Attempt, Cache, Row, Settlement
 
 
 class Trail:
@@ -23,7 +23,7 @@ class Trail:
         self.at = time.time_ns() // 1_000_000
         self.started = time.perf_counter()
         self.pause = 0.0
-        self.cache = ""
+        self.cache: Cache = ""
         self.cost = 0
         self.price_version = ""
         self.settlements: list[Settlement] = []

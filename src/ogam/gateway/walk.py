@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from ogam.capabilities.base import Result
 from ogam.errors import (
@@ -34,7 +34,7 @@ from ogam.errors import (
     VendorError,
 )
 from ogam.gateway.breaker import Breaker
-from ogam.gateway.spending import Spending, Stake
+from ogam.gateway.spending import Asked, Spending, Stake
 from ogam.gateway.trail import Trail
 from ogam.routes import Route, Step
 from ogam.vendors import Vendor
@@ -75,9 +75,9 @@ class Walk:
         spending: Spending,
         vendor: Callable[[str], Vendor | None],
         breaker: Callable[[str], Breaker],
-        request: Any,
+        asked: Asked,
     ) -> None:
-        self.route, self.trail, self.spending, self.request = route, trail, spending, request
+        self.route, self.trail, self.spending, self.asked = route, trail, spending, asked
         self.vendor, self.breaker = vendor, breaker
         self._steps = tuple(steps)
         self._failures: list[OgamError] = []
@@ -125,14 +125,18 @@ class Attempt:
     ) -> None:
         self.step, self.vendor = step, vendor
         self.again = False
-        # The request as this step gets it: with a maximum, where its cost needs one.
-        self.request = walk.request
         self._walk, self._number, self._last = walk, number, last
         self._stake: Stake | None = None
         self._breaker: Breaker | None = None
         self._committed = False
         self._result: Result | None = None
+        self._declined = False
         self._started = time.perf_counter()
+
+    @property
+    def paid(self) -> bool:
+        """Whether it may cost money."""
+        return self.vendor is not None and not self.vendor.free
 
     async def begin(self) -> None:
         """Pass the breaker and set money aside; nothing was sent before."""
@@ -148,8 +152,8 @@ class Attempt:
             )
         self._breaker = breaker
         if not self.vendor.free:
-            self._stake, self.request = await self._walk.spending.stake(
-                self._walk.trail, self.step.model, self.vendor, self._walk.request
+            self._stake = await self._walk.spending.stake(
+                self._walk.trail, self.step.model, self.vendor, self._walk.asked
             )
 
     async def within(self, work: Awaitable[T]) -> T:
@@ -184,6 +188,10 @@ class Attempt:
         self._result = result
         return result
 
+    def declined(self) -> None:
+        """It found the request at fault, and says so itself."""
+        self._declined = True
+
     async def __aenter__(self) -> Attempt:
         if self._number:
             await asyncio.sleep(self._walk.trail.pause)
@@ -198,6 +206,9 @@ class Attempt:
     ) -> bool:
         if self._result is not None:
             self._close("answered", None)
+            return False
+        if self._declined and error is None:
+            self._close("refused", None)
             return False
         if not isinstance(error, OgamError):
             # The caller has left, or it is a mistake of ours: the vendor may have worked.

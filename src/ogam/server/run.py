@@ -132,6 +132,7 @@ class Server:
         for protocol in self.app.protocols:
             if protocol.start is not None:
                 await self._started.enter_async_context(protocol.start(self.gateway, protocol))
+        await self.gateway.spending.open()
         self.ready = True
         return Ports(http=http, grpc=plain, https=https, grpc_tls=secure)
 
@@ -203,7 +204,7 @@ class Server:
             server.should_exit = True
         await asyncio.gather(*(task for _, task in self._uvicorns), *calls)
         await self._started.aclose()
-        self.gateway.close()
+        await self.gateway.aclose()
 
 
 class _Uvicorn(uvicorn.Server):

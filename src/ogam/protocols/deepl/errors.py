@@ -16,6 +16,8 @@ from ogam.protocols.serving import Call, reply
 # error -> status; the first that fits. The SDK sends 429 and all from 500 five times more.
 _STATUS: tuple[tuple[type[errors.OgamError], int], ...] = (
     (errors.AuthenticationError, 403),
+    (errors.ForbiddenError, 403),
+    (errors.BudgetError, 456),
     (errors.TooLargeError, 413),
     (errors.InvalidRequestError, 400),
     (errors.UnknownLanguageError, 400),

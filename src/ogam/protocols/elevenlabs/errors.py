@@ -17,6 +17,8 @@ from ogam.protocols.serving import Call, reply
 # error -> status, type, code; the first that fits, so the narrow ones stand on top.
 _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str], ...] = (
     (errors.AuthenticationError, 401, "authentication_error", "invalid_api_key"),
+    (errors.ForbiddenError, 403, "authorization_error", "missing_permissions"),
+    (errors.BudgetError, 401, "authentication_error", "quota_exceeded"),
     (errors.UnknownVoiceError, 404, "not_found", "voice_not_found"),
     (errors.UnknownModelError, 404, "not_found", "model_not_found"),
     (errors.UnknownEngineError, 404, "not_found", "model_not_found"),

@@ -24,6 +24,8 @@ class OutOfRangeError(errors.InvalidRequestError):
 # Overload is 429: the SDK repeats a 503 in silence for minutes.
 _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str], ...] = (
     (errors.AuthenticationError, 400, "INVALID_ARGUMENT", "API_KEY_INVALID"),
+    (errors.ForbiddenError, 403, "PERMISSION_DENIED", "IAM_PERMISSION_DENIED"),
+    (errors.BudgetError, 429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"),
     (errors.UnknownModelError, 400, "INVALID_ARGUMENT", ""),
     (errors.UnknownEngineError, 400, "INVALID_ARGUMENT", ""),
     (errors.UnknownVoiceError, 400, "INVALID_ARGUMENT", ""),

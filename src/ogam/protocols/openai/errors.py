@@ -16,6 +16,8 @@ from ogam.protocols.serving import Call, event, reply
 # error -> status, type, code; the first that fits, so the narrow ones stand on top.
 _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
     (errors.AuthenticationError, 401, "invalid_request_error", "invalid_api_key"),
+    (errors.ForbiddenError, 403, "invalid_request_error", "insufficient_permissions"),
+    (errors.BudgetError, 429, "insufficient_quota", "insufficient_quota"),
     (errors.UnknownModelError, 404, "invalid_request_error", "model_not_found"),
     (errors.UnknownEngineError, 404, "invalid_request_error", "model_not_found"),
     (errors.UnknownVoiceError, 400, "invalid_request_error", "invalid_value"),
@@ -57,7 +59,7 @@ def failure(error: errors.OgamError, call: Call | None) -> Response:  # noqa: AR
     headers: dict[str, str] = {}
     if isinstance(error, errors.OverloadedError):
         headers["retry-after"] = str(math.ceil(error.retry_after))
-    elif status >= 500:
-        # The SDK would send it twice more; what broke here breaks again.
+    elif status >= 500 or isinstance(error, errors.BudgetError):
+        # The SDK would send it twice more; what broke here breaks again, and no money comes.
         headers["x-should-retry"] = "false"
     return reply(said, status=status, headers=headers)
