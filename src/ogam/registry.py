@@ -155,6 +155,13 @@ class Registry:
         """What the model's folder says of it; None for a model without a folder or manifest."""
         return self._manifests.get(name)
 
+    async def aclose(self) -> None:
+        """Let every engine that calls a vendor tidy up there; then all may be closed."""
+        for engine in list(self._engines.values()):
+            tidy = getattr(engine, "aclose", None)
+            if tidy is not None:
+                await tidy()
+
     def close(self) -> None:
         """Close every engine made so far."""
         with self._lock:

@@ -20,12 +20,15 @@ KEY = "a-good-key"
 
 
 class Address(NamedTuple):
-    """Where a server listens. ``http`` has no slash at its end; ``grpc`` is host:port."""
+    """Where a server listens. ``http`` has no slash at its end; ``grpc`` is host:port. Its
+    gateway lives on ``loop``.
+    """
 
     http: str
     grpc: str
     key: str
     server: Server
+    loop: asyncio.AbstractEventLoop
 
 
 @contextmanager
@@ -44,7 +47,8 @@ def running(config: Config, *, grpc: bool = True) -> Iterator[Address]:
     assert isinstance(ports, Ports)
     key = own.keys[0] if own.keys else "any"
     try:
-        yield Address(f"http://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}", key, server)
+        http, rpc = f"http://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}"
+        yield Address(http, rpc, key, server, loop)
     finally:
         run(server.stop())
         loop.call_soon_threadsafe(loop.stop)

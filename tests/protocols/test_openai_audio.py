@@ -6,6 +6,7 @@ import base64
 import json
 import math
 
+import msgspec
 import openai
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from ogam.engines.fake import FakeEngine
 from ogam.errors import EngineError, InvalidRequestError, UnsupportedOptionError
 from ogam.media import Audio
 from ogam.protocols.openai import convert_audio as convert
-from ogam.protocols.openai import forms
+from ogam.protocols.openai import convert_replies, forms, wire_replies
 from ogam.protocols.openai import wire_audio as wire
 
 from .conftest import running
@@ -328,7 +329,10 @@ def test_a_speech_request_comes_back_from_its_body(text, voice, pitch, rate):
 )
 def test_recognition_options_come_back_from_their_form(language, phrases):
     options = RecognitionOptions(language=language, phrases=tuple(phrases))
-    assert convert.options(convert.form_of(options, "whisper-1")) == options
+    form = convert.form_of(options, "whisper-1")
+    again = forms.fields(convert.form_fields(form), wire.TranscriptionForm)
+    assert again == form
+    assert convert.options(again) == options
 
 
 @given(st.lists(st.lists(st.sampled_from(["ja", "nein"]), min_size=1, max_size=3), max_size=3))
@@ -355,8 +359,10 @@ def test_a_transcript_comes_back_from_its_reply(told):
         language="de",
     )
     form = convert.form_of(RecognitionOptions(), "whisper-1")
-    reply = convert.verbose(result, form, "german")
-    assert convert.transcribe_result(reply, engine="e", model="m", language="de") == result
+    sent = msgspec.json.encode(convert.verbose(result, form, "german"))
+    reply = msgspec.json.decode(sent, type=wire_replies.Transcript)
+    again = convert_replies.transcript(reply, engine="e", model="m", language=None, duration=3)
+    assert again == result
 
 
 def test_english_is_not_translated():

@@ -19,10 +19,12 @@ from ogam.errors import InvalidRequestError, OgamError, TooLargeError, Unsupport
 from ogam.protocols.openai import (
     convert,
     convert_embeddings,
+    convert_replies,
     convert_responses,
     errors,
     wire_chat,
     wire_embeddings,
+    wire_replies,
     wire_responses,
 )
 from ogam.protocols.serving import decode
@@ -68,8 +70,9 @@ def test_a_chat_request_comes_back_as_it_went(request):
 
 @given(RESULTS)
 def test_a_chat_reply_comes_back_as_it_went(result):
-    reply = travelled(convert.chat_reply(result, identity="x", created=1), wire_chat.Chat)
-    assert convert.chat_result(reply, engine="e", model="e/m") == result
+    reply = travelled(convert.chat_reply(result, identity="x", created=1), wire_replies.Chat)
+    assert convert_replies.choices(reply, len(result.choices)) == result.choices
+    assert convert_replies.told(reply.usage) == result.units
 
 
 @given(st.lists(SPOKEN, min_size=1, max_size=4).map(tuple), st.none() | st.integers(1, 3000))
@@ -89,12 +92,15 @@ def test_an_embedding_request_comes_back_as_it_went(texts, dimensions):
     st.sampled_from(["float", "base64", None]),
 )
 def test_vectors_come_back_bit_for_bit_in_either_encoding(rows, encoding):
+    rows = [[1.0, *(0.0 for _ in rows[0][1:])], *rows]
     result = EmbedResult(
         engine="e", model="e/m", units=Units(input_tokens=3), vectors=Vectors.from_rows(rows)
     )
     body = wire_embeddings.EmbeddingsBody(model="m", input="x", encoding_format=encoding)
-    reply = travelled(convert_embeddings.embeddings_reply(result, body), wire_embeddings.Embeddings)
-    assert convert_embeddings.embed_result(reply, engine="e", model="e/m") == result
+    sent = convert_embeddings.embeddings_reply(result, body)
+    reply = travelled(sent, wire_replies.Embeddings)
+    assert convert_replies.vectors(reply, len(rows), None) == result.vectors
+    assert convert_replies.told(reply.usage) == result.units
 
 
 def test_the_parts_of_a_message_are_joined_and_developers_are_the_system():

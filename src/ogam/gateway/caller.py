@@ -14,14 +14,16 @@ from ogam.gateway.keys import ANYONE, Key
 
 if TYPE_CHECKING:
     from ogam.gateway.trail import Trail
+    from ogam.routes import Route
 
 
 class Caller:
     """One request's. ``asked`` is the model's name as the client gave it; ``answered`` becomes
-    the model that answered, once one has. ``trail`` is of a call that was begun and is not over.
+    the model that answered, once one has. ``trail`` is of a call that was begun and is not over,
+    ``rest`` the steps that it has still to try.
     """
 
-    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol", "trail")
+    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol", "rest", "trail")
 
     def __init__(
         self, *, key: Key | None = None, protocol: str = "library", request: str = ""
@@ -31,6 +33,7 @@ class Caller:
         self.id = request or secrets.token_hex(12)
         self.answered = self.asked = ""
         self.trail: Trail | None = None
+        self.rest: Route | None = None
         self._calls = 0
 
     def next_id(self) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing, nullcontext
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -62,6 +63,7 @@ class Gateway:
     async def aclose(self) -> None:
         """Write down what is not yet, and end every engine and thread."""
         await self.spending.close()
+        await self.registry.aclose()
         self.close()
 
     def close(self) -> None:
@@ -303,10 +305,24 @@ class Gateway:
 
     def routed(self, name: str) -> bool:
         """Whether a route of the configuration, or one of its names, leads to a model."""
+        return name in self._named or f"{name.partition('/')[0]}/*" in self._named
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        """The models of all routes."""
         own = self.config.routes
         written = [*(getattr(own, one) for one in CAPABILITIES), *self.config.names.values()]
-        named = {one for route in written for one in routes.route(route).names}
-        return name in named or f"{name.partition('/')[0]}/*" in named
+        return frozenset(one for route in written for one in routes.route(route).names)
+
+    @cached_property
+    def _spoken(self) -> frozenset[str]:
+        """The protocols of the vendors that routes lead to."""
+        found = (self.vendor(name) for name in self._named)
+        return frozenset(one.protocol for one in found if one is not None)
+
+    def forwards(self, protocol: str) -> bool:
+        """Whether any route leads to a vendor that speaks ``protocol``."""
+        return protocol in self._spoken
 
     def breaker(self, name: str) -> Breaker:
         """The breaker of a vendor's model."""

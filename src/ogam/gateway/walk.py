@@ -130,7 +130,7 @@ class Attempt:
         self._breaker: Breaker | None = None
         self._committed = False
         self._result: Result | None = None
-        self._declined = False
+        self._declined, self._told = False, True
         self._started = time.perf_counter()
 
     @property
@@ -187,6 +187,10 @@ class Attempt:
         """It answered whole."""
         self._result = result
         return result
+
+    def untold(self) -> None:
+        """It answered, and did not say what it used."""
+        self._told = False
 
     def declined(self) -> None:
         """It found the request at fault, and says so itself."""
@@ -263,9 +267,9 @@ class Attempt:
         took = time.perf_counter() - self._started
         self._walk.trail.attempt(self.step.model, outcome, took, error)
         if self._stake is not None:
-            if self._result is not None:
+            if self._result is not None and self._told:
                 self._stake.settle(self._result)
-            elif outcome == "refused" or not may_be_billed(error):
+            elif self._result is None and (outcome == "refused" or not may_be_billed(error)):
                 self._stake.release()
             else:
                 self._stake.leave()

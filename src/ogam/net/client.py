@@ -29,7 +29,8 @@ _Upload = AsyncGenerator[bytes | memoryview, None]
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _PATH = re.compile(r"([/?][!\"$-~]*)?")  # what may stand in a request's first line
 # Servers resolve them: a name out of a request that is ".." would lead elsewhere.
-_DOTS = re.compile(r"/(\.|%2e){1,2}(?=[/?]|$)", re.IGNORECASE)
+_DOTS = re.compile(r"[^?]*/(\.|%2e){1,2}([/?]|$)", re.IGNORECASE)
+_HOST = re.compile(r"[0-9A-Za-z._:-]+")
 _SMALL = 65_536  # bytes of a body that leave in one write with the head
 _SLICE = 262_144  # of a longer one
 
@@ -171,7 +172,7 @@ class Client:
         """
         if not _METHOD.fullmatch(method):
             raise InvalidRequestError(f"{method[:100]!r} is no HTTP method.")
-        if not _PATH.fullmatch(path) or _DOTS.search(path):
+        if not _PATH.fullmatch(path) or _DOTS.match(path):
             raise InvalidRequestError(f"{path[:100]!r} is no path of a URL.")
         path = self._prefix + path
         if path[:1] != "/" and not path.startswith("http:"):
@@ -271,7 +272,7 @@ def _origin(url: str) -> tuple[bool, str, int, str]:
         parts, host, port = urlsplit(""), "", None
     path = parts.path.rstrip("/")
     plain = not (parts.query or parts.fragment or "@" in parts.netloc) and _PATH.fullmatch(path)
-    if parts.scheme not in ("http", "https") or not host or not plain:
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or not plain:
         raise ConfigurationError(
             "The address of a vendor must be http:// or https://, a host, and at most a path.",
             hint="A key does not belong in it.",

@@ -70,7 +70,7 @@ class Way:
         except OSError as error:  # of getaddrinfo too
             number = None if isinstance(error, socket.gaierror) else error.errno
             reason = os.strerror(number) if number else error.strerror or str(error)
-            raise self._unreachable(reason or type(error).__name__) from None
+            raise self._unreachable(reason or "the connection was closed") from None
 
     async def _by_proxy(self, lost: _Lost, proxy: Proxy, latest: float) -> Connection:
         first = await self._dial(lost, proxy.host, proxy.port, None, latest)

@@ -1,8 +1,8 @@
 """One connection: HTTP/1.1, one request at a time, and what may go wrong with it.
 
 On the gateway's hot path: head and small body leave in one write, a reply wakes its reader once,
-and there is no task per request. Measured (benchmarks/outgoing.py), a client as thin as this
-carries about three times the requests per second of aiohttp, on the same parser.
+and there is no task per request. Measured (benchmarks/outgoing.py, uvloop), a request takes 21 to
+31 us of computing here, 130 to 157 in aiohttp, and 900 and more in httpx.
 Knows neither the pool nor who asks.
 """
 
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
 
         Its end may have come since the loop last looked, so the socket is asked.
         """
-        if not self.alive or self._loop.time() > self.idle_until:
+        if not self.alive or self._loop.time() >= self.idle_until:
             return False
         return self._poll is None or not self._poll.poll(0)
 
@@ -236,9 +236,10 @@ class Connection(asyncio.Protocol):
         """Nothing can be sent or come any more."""
         self.alive = False
         self.resume_writing()
-        if not self.done:
+        if self.busy and not self.done and self.error is None:
             when = "in the middle of its answer" if self.headed else "before it answered"
-            self.fail(VendorError(f"{self.where} closed the connection {when}."))
+            self.error = VendorError(f"{self.where} closed the connection {when}.")
+            self._wake()
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -253,6 +254,11 @@ class Connection(asyncio.Protocol):
 
     # What the parser tells
 
+    def on_message_begin(self) -> None:
+        """An answer begins: one too many, if the last is whole."""
+        if self.done:
+            self._persists = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One field, or one trailer, which nobody asked for."""
         if not self.headed:
@@ -261,10 +267,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole. One of 1xx announces another."""
         status = self._parser.get_status_code()
-        if self.headed or self.error is not None:
-            self._persists = False  # a second answer to one request
-            return
-        if status < 200:
+        if status < 200 or self.headed or self.error is not None:
             return
         fields = dict(self._raw)
         length = fields.get(b"content-length")

@@ -130,9 +130,12 @@ class Call:
         First ``[names]`` of the configuration, then a model of Ogam's own (``espeak/ko``), then
         the vendor's names, which lead to the route. UnknownModelError for any other.
         """
+        asks = caller.current()
+        if asks.rest is not None:
+            return asks.rest
         if not name:
             return None
-        caller.current().asked = name
+        asks.asked = name
         names = self.gateway.config.names
         for pattern in (name, *(one for one in names if fnmatch.fnmatchcase(name, one))):
             if pattern in names:

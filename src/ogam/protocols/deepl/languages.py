@@ -31,7 +31,8 @@ _VARIANTS = {
     "PT": ("PT-BR", "PT-PT"),
     "ZH": ("ZH", "ZH-HANS", "ZH-HANT"),
 }
-_FORMAL = frozenset(("DE", "ES", "ES-419", "FR", "IT", "JA", "NL", "PL", "PT-BR", "PT-PT", "RU"))
+# The targets in which the formality can be chosen.
+FORMAL = frozenset(("DE", "ES", "ES-419", "FR", "IT", "JA", "NL", "PL", "PT-BR", "PT-PT", "RU"))
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -62,7 +63,7 @@ class Languages:
             bases = {base(code) for code in NAMES}
             self.sources = sorted(bases)
             self.targets = sorted(one for code in bases for one in _VARIANTS.get(code, (code,)))
-            self._formal = _FORMAL
+            self._formal = FORMAL
         else:
             self.sources = sorted({base(source) for source, _ in pairs})
             ends = {target.upper() for _, target in pairs}

@@ -143,7 +143,7 @@ def _details(data: bytes) -> list[Any]:
     from google.rpc import error_details_pb2, status_pb2
 
     found: list[Any] = []
-    with suppress(DecodeError):
+    with suppress(DecodeError, ValueError):
         for one in status_pb2.Status.FromString(data).details:
             kind = getattr(error_details_pb2, one.TypeName().rpartition(".")[2], None)
             if kind is not None:

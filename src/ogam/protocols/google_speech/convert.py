@@ -27,6 +27,17 @@ RATES = range(8000, 48_001)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 # Google's codes that BCP-47 has other names for.
 _RENAMED = {"cmn": "zh", "iw": "he", "jw": "jv"}
+_OLD = {"he": "iw"}
+# https://cloud.google.com/speech-to-text/docs/speech-to-text-supported-languages
+_CODES = {
+    code.partition("-")[0]: code
+    for code in (
+        *("ar-EG", "bg-BG", "bn-IN", "cs-CZ", "da-DK", "de-DE", "el-GR", "en-US", "es-ES"),
+        *("fa-IR", "fi-FI", "fil-PH", "fr-FR", "hi-IN", "hu-HU", "id-ID", "it-IT", "ja-JP"),
+        *("ko-KR", "ms-MY", "nl-NL", "no-NO", "pl-PL", "pt-BR", "ro-RO", "ru-RU", "sk-SK"),
+        *("sv-SE", "th-TH", "tr-TR", "uk-UA", "vi-VN"),
+    )
+} | {"he": "iw-IL", "nb": "no-NO", "zh": "cmn-Hans-CN"}
 _CLASS = re.compile(r"\$\{([^}]*)\}")
 _BUILT_IN_CLASS = re.compile(r"\$(OOV_CLASS_|TIME|DAY|MONTH|YEAR|[A-Z]{3,})")
 _NAMES = {value: name for name, value in wire.ENCODINGS.items()}
@@ -171,6 +182,28 @@ def tag(code: str) -> str:
     """Google's code as BCP-47."""
     first, *rest = code.replace("_", "-").split("-")
     return "-".join([_RENAMED.get(first.lower(), first), *rest])
+
+
+def code(tag: str) -> str:
+    """BCP-47 as Google's code: one without a country gets the one Google writes there."""
+    first, *rest = tag.replace("_", "-").split("-")
+    if not rest:
+        return _CODES.get(first.lower(), first)
+    return "-".join([_OLD.get(first.lower(), first), *rest])
+
+
+def spelled(code: str) -> str:
+    """A code of a reply, which may be all in small letters, as BCP-47 is written."""
+    first, *rest = tag(code).split("-")
+    return "-".join(
+        [
+            first.lower(),
+            *(
+                part.upper() if len(part) == 2 else part.title() if len(part) == 4 else part
+                for part in rest
+            ),
+        ]
+    )
 
 
 def replacements(found: wire.TranscriptNormalization | None) -> tuple[Replacement, ...]:

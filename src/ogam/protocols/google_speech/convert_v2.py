@@ -59,6 +59,32 @@ def asked(config: wire_v2.RecognitionConfig | None) -> Asked:
     return convert.sound(encoding, explicit.sample_rate_hertz, explicit.audio_channel_count, rest)
 
 
+def config(asked: Asked) -> wire_v2.RecognitionConfig:
+    """The same the other way. Without an encoding, the bytes tell it all."""
+    one = convert.config(asked)
+    explicit = wire_v2.ExplicitDecodingConfig(
+        encoding=asked.encoding,
+        sample_rate_hertz=asked.sample_rate,
+        audio_channel_count=asked.channels,
+    )
+    phrases = [wire.Phrase(value=phrase) for phrase in asked.options.phrases]
+    given = wire_v2.AdaptationPhraseSet(inline_phrase_set=wire.PhraseSet(phrases=phrases))
+    return wire_v2.RecognitionConfig(
+        auto_decoding_config=None if asked.encoding else wire_v2.AutoDetectDecodingConfig(),
+        explicit_decoding_config=explicit if asked.encoding else None,
+        model=asked.model,
+        language_codes=list(asked.languages) or ["auto"],
+        features=wire_v2.RecognitionFeatures(
+            max_alternatives=asked.options.alternatives,
+            multi_channel_mode="SEPARATE_RECOGNITION_PER_CHANNEL" if asked.separate else 0,
+            enable_word_time_offsets=asked.times,
+            enable_word_confidence=asked.confidences,
+        ),
+        adaptation=wire_v2.SpeechAdaptation(phrase_sets=[given]) if phrases else None,
+        transcript_normalization=one.transcript_normalization,
+    )
+
+
 def _adaptation(found: wire_v2.SpeechAdaptation) -> tuple[list[str], list[wire.CustomClass]]:
     phrases: list[str] = []
     for one in found.phrase_sets:
@@ -76,6 +102,16 @@ def result(one: wire.SpeechRecognitionResult) -> wire_v2.SpeechRecognitionResult
         alternatives=[_alternative(each) for each in one.alternatives],
         channel_tag=one.channel_tag,
         result_end_offset=one.result_end_time,
+        language_code=one.language_code,
+    )
+
+
+def result_of(one: wire_v2.SpeechRecognitionResult) -> wire.SpeechRecognitionResult:
+    """The same as version 1 has it."""
+    return wire.SpeechRecognitionResult(
+        alternatives=[_alternative_of(each) for each in one.alternatives],
+        channel_tag=one.channel_tag,
+        result_end_time=one.result_end_offset,
         language_code=one.language_code,
     )
 
@@ -109,6 +145,22 @@ def _alternative(one: wire.SpeechRecognitionAlternative) -> wire_v2.SpeechRecogn
                 word=word.word,
                 start_offset=word.start_time,
                 end_offset=word.end_time,
+                confidence=word.confidence,
+            )
+            for word in one.words
+        ],
+    )
+
+
+def _alternative_of(one: wire_v2.SpeechRecognitionAlternative) -> wire.SpeechRecognitionAlternative:
+    return wire.SpeechRecognitionAlternative(
+        transcript=one.transcript,
+        confidence=one.confidence,
+        words=[
+            wire.Word(
+                word=word.word,
+                start_time=word.start_offset,
+                end_time=word.end_offset,
                 confidence=word.confidence,
             )
             for word in one.words

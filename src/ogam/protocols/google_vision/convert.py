@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import Any, get_args
 
 from ogam.capabilities.vision import (
     Color,
@@ -91,8 +91,11 @@ def see_request(
     )
 
 
-def request_of(request: SeeRequest) -> wire.AnnotateImageRequest:
-    """The same as Google is asked it. A feature that it lacks (bar codes) is left out."""
+def request_of(request: SeeRequest, model: str = "") -> wire.AnnotateImageRequest:
+    """The same as Google is asked it, by one ``model`` of its own where it is named.
+
+    A feature that it lacks (bar codes) is left out.
+    """
     ratios = list(request.aspect_ratios)
     context = wire.ImageContext(
         language_hints=list(request.languages),
@@ -101,7 +104,7 @@ def request_of(request: SeeRequest) -> wire.AnnotateImageRequest:
     return wire.AnnotateImageRequest(
         image=wire.Image(content=request.image.data),
         features=[
-            wire.Feature(type_=_TYPES[one], max_results=request.max_results)
+            wire.Feature(type_=_TYPES[one], max_results=request.max_results, model=model)
             for one in request.features or tuple(_TYPES)
             if one in _TYPES
         ],
@@ -217,11 +220,14 @@ def face(value: Face) -> wire.FaceAnnotation:
 def face_of(value: wire.FaceAnnotation) -> Face:
     """A face as Ogam's value. Landmarks that come by number keep it as their name."""
     joy = value.joy_likelihood
-    smile = _LIKELIHOODS[joy] if isinstance(joy, int) else cast(Likelihood, joy.lower())
+    smile: Likelihood = "unknown"
+    for place, likelihood in enumerate(_LIKELIHOODS):
+        if joy in (place, likelihood.upper()):
+            smile = likelihood
     return Face(
         polygon=polygon_of(value.bounding_poly),
         confidence=value.detection_confidence,
-        smile=smile if smile in _LIKELIHOODS else "unknown",
+        smile=smile,
         landmarks=tuple(
             Landmark(name=str(one.type_), point=Point(x=one.position.x, y=one.position.y))
             for one in value.landmarks
@@ -280,7 +286,7 @@ def crop_of(value: wire.CropHint) -> CropHint:
     )
 
 
-def found_of(value: wire.AnnotateImageResponse, size: Size) -> dict[str, object]:
+def found_of(value: wire.AnnotateImageResponse, size: Size) -> dict[str, Any]:
     """The fields of a SeeResult that a response fills; ``size`` is the picture's in pixels."""
     colors = value.image_properties_annotation
     crops = value.crop_hints_annotation

@@ -8,13 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ogam.capabilities.base import Units
-from ogam.capabilities.text_generation import (
-    Choice,
-    GenerateRequest,
-    GenerateResult,
-    Message,
-)
+from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, Message
 from ogam.errors import InvalidRequestError, UnsupportedOptionError
 from ogam.protocols.openai import wire, wire_chat, wire_completions
 
@@ -103,6 +97,35 @@ def chat_body(request: GenerateRequest, model: str) -> wire_chat.ChatBody:
     )
 
 
+def vendor_chat(
+    request: GenerateRequest, model: str, *, own: bool, stream: bool = False
+) -> wire_chat.ChatBody:
+    """The chat that a vendor is sent: OpenAI's ``own``, or another that speaks its protocol.
+
+    The others know ``max_tokens`` alone (Ollama) or too, take ``top_k`` and
+    ``repetition_penalty`` (vLLM both), and have a default temperature of their own, so that one of
+    1 is written out. OpenAI's newest models refuse ``max_tokens``, and any temperature but theirs.
+    """
+    body = chat_body(request, model)
+    if own:
+        for field in ("top_k", "repetition_penalty"):
+            if getattr(body, field) is not None:
+                raise UnsupportedOptionError(
+                    f"OpenAI's chat knows no {field}.", hint=f"Leave {field} out.", param=field
+                )
+        if len(request.stop) > MAX_STOPS:
+            raise UnsupportedOptionError(
+                f"OpenAI's chat takes {MAX_STOPS} stop strings, not {len(request.stop)}.",
+                param="stop",
+            )
+    else:
+        body.max_tokens, body.max_completion_tokens = body.max_completion_tokens, None
+        body.temperature = request.temperature
+    if stream:
+        body.stream, body.stream_options = True, wire.StreamOptions(include_usage=True)
+    return body
+
+
 def chat_reply(result: GenerateResult, *, identity: str, created: int) -> wire_chat.Chat:
     """A whole chat's reply."""
     return wire_chat.Chat(
@@ -118,23 +141,6 @@ def chat_reply(result: GenerateResult, *, identity: str, created: int) -> wire_c
             for index, one in enumerate(result.choices)
         ],
         usage=usage((result,)),
-    )
-
-
-def chat_result(reply: wire_chat.Chat, *, engine: str, model: str) -> GenerateResult:
-    """The result in a chat's reply. Any reason to end but ``length`` counts as ``stop``."""
-    choices = sorted(reply.choices, key=lambda one: one.index)
-    return GenerateResult(
-        engine=engine,
-        model=model,
-        units=units(reply.usage),
-        choices=tuple(
-            Choice(
-                text=one.message.content or "",
-                finish_reason="length" if one.finish_reason == "length" else "stop",
-            )
-            for one in choices
-        ),
     )
 
 
@@ -200,11 +206,6 @@ def usage(results: Iterable[GenerateResult]) -> wire.Usage:
         read += result.units.input_tokens
         written += result.units.output_tokens
     return wire.Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
-
-
-def units(said: wire.Usage) -> Units:
-    """The units that a usage stands for."""
-    return Units(input_tokens=said.prompt_tokens, output_tokens=said.completion_tokens)
 
 
 def _sampling(body: wire_chat.ChatBody | wire_completions.CompletionBody) -> dict[str, Any]:

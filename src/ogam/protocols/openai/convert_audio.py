@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +15,6 @@ from ogam.capabilities.speech_recognition import (
     RecognitionOptions,
     Segment,
     TranscribeResult,
-    Word,
 )
 from ogam.capabilities.speech_synthesis import SpeakRequest
 from ogam.capabilities.translation import TranslateRequest, TranslateResult
@@ -151,19 +150,47 @@ def options(form: wire.TranscriptionForm) -> RecognitionOptions:
     )
 
 
-def form_of(asked: RecognitionOptions, model: str) -> wire.TranscriptionForm:
-    """The form that asks for ``asked``; UnsupportedOptionError for what it cannot say."""
+def form_of(
+    asked: RecognitionOptions, model: str, *, own: bool = False, stream: bool = False
+) -> wire.TranscriptionForm:
+    """The form that asks for ``asked``; UnsupportedOptionError for what it cannot say.
+
+    Of OpenAI's ``own`` models only whisper-1 tells times, and only the newest takes words to
+    expect; the others take them as the prompt that leads the text. A server that is not OpenAI's
+    gets the words in both ways, and is asked for times. Languages go by ISO 639-1.
+    """
     if asked.grammar or asked.keywords or asked.alternatives > 1:
         raise UnsupportedOptionError(
             "OpenAI's transcriptions take no grammar, keywords or alternatives."
         )
+    timed = tells_times(model, own=own)
+    as_keywords = not own or model.startswith("gpt-transcribe")
+    as_prompt = not own or not as_keywords
     return wire.TranscriptionForm(
         model=model,
-        response_format="verbose_json",
-        language=asked.language,
-        keywords=list(asked.phrases),
-        timestamp_granularities=["word", "segment"],
+        response_format="verbose_json" if timed else "json",
+        language=asked.language.split("-")[0].lower() if asked.language else None,
+        keywords=list(asked.phrases) if as_keywords else [],
+        prompt=", ".join(asked.phrases) if asked.phrases and as_prompt else None,
+        stream=True if stream else None,
+        timestamp_granularities=["word", "segment"] if timed else [],
     )
+
+
+def tells_times(model: str, *, own: bool) -> bool:
+    """Whether a model is asked for ``verbose_json``."""
+    return not own or model.startswith("whisper")
+
+
+def form_fields(form: wire.TranscriptionForm) -> list[tuple[str, str]]:
+    """The parts of the form, lists as ``x[]``, without those that ask for nothing."""
+    fields: list[tuple[str, str]] = []
+    for name, value in msgspec.structs.asdict(form).items():
+        if isinstance(value, list):
+            fields += [(f"{name}[]", str(one)) for one in cast("list[Any]", value)]
+        elif value is not None:
+            fields.append((name, "true" if value is True else str(value)))
+    return fields
 
 
 def duration(result: TranscribeResult) -> wire.Duration:
@@ -205,38 +232,6 @@ def verbose(result: TranscribeResult, form: wire.TranslationForm, language: str)
         words=[wire.Word(word=one.text, start=one.start, end=one.end) for one in result.words]
         if "word" in wanted
         else UNSET,
-    )
-
-
-def transcribe_result(
-    reply: wire.Verbose, *, engine: str, model: str, language: str | None
-) -> TranscribeResult:
-    """The result in a verbose reply. A word belongs to the segment in which it begins."""
-    words = reply.words or []
-    told = reply.segments or []
-    ends = [*(one.start for one in told[1:]), math.inf]
-    segments = tuple(
-        Segment(
-            text=one.text.strip(),
-            start=one.start,
-            end=one.end,
-            confidence=math.exp(one.avg_logprob) if one.avg_logprob else None,
-            words=tuple(
-                Word(text=word.word, start=word.start, end=word.end)
-                for word in words
-                if one.start <= word.start < following
-            ),
-        )
-        for one, following in zip(told, ends, strict=False)  # of no segment nothing follows
-    )
-    return TranscribeResult(
-        engine=engine,
-        model=model,
-        units=Units(audio_ms=math.ceil(reply.duration * 1000)),
-        text=reply.text,
-        segments=segments,
-        duration=reply.duration,
-        language=language,
     )
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import math
-import struct
 from collections.abc import Sequence
 
-from ogam.capabilities.base import Units
 from ogam.capabilities.classification import Classification, ClassifyRequest, ClassifyResult
-from ogam.capabilities.embedding import EmbedRequest, EmbedResult, Vectors
+from ogam.capabilities.embedding import EmbedRequest, EmbedResult
 from ogam.errors import InvalidRequestError, UnsupportedOptionError
 from ogam.protocols.openai import wire_embeddings as wire
 from ogam.protocols.openai.convert import texts
 
 # The vendor's bound on the texts of one request.
 MAX_INPUTS = 2048
+# ... and on their tokens together.
+MAX_TOKENS = 300_000
 
 # What a text is compared with, by category. An encoder knows no categories; it tells how near a
 # text is to each of these. Chosen, as the numbers below, on 64 sentences written for it: the
@@ -99,23 +99,6 @@ def embeddings_reply(result: EmbedResult, body: wire.EmbeddingsBody) -> wire.Emb
     )
 
 
-def embed_result(reply: wire.Embeddings, *, engine: str, model: str) -> EmbedResult:
-    """The result in a reply, whichever encoding it has."""
-    rows: list[Sequence[float]] = []
-    for one in sorted(reply.data, key=lambda one: one.index):
-        if isinstance(one.embedding, str):
-            data = base64.b64decode(one.embedding)
-            rows.append(struct.unpack(f"<{len(data) // 4}f", data))
-        else:
-            rows.append(one.embedding)
-    return EmbedResult(
-        engine=engine,
-        model=model,
-        units=Units(input_tokens=reply.usage.prompt_tokens),
-        vectors=Vectors.from_rows(rows),
-    )
-
-
 def classify_request(body: wire.ModerationsBody) -> ClassifyRequest:
     """What is to be compared with the labels of all categories."""
     given = [body.input] if isinstance(body.input, str) else body.input
@@ -136,6 +119,37 @@ def classify_request(body: wire.ModerationsBody) -> ClassifyRequest:
         whole = ["\n".join(part.text or "" for part in parts)]
     _check_inputs(whole)
     return ClassifyRequest(texts=tuple(whole), labels=LABELS, multi_label=True)
+
+
+def moderations_body(request: ClassifyRequest, model: str) -> wire.ModerationsBody:
+    """The body that asks which of the 13 categories each text falls under, by the vendor's model.
+
+    UnsupportedOptionError for labels of the caller's own.
+    """
+    if request.labels:
+        raise UnsupportedOptionError(
+            "OpenAI's moderation chooses among its own categories only.",
+            hint="Leave the labels out, or take a model that classifies zero-shot.",
+            param="labels",
+        )
+    return wire.ModerationsBody(input=list(request.texts), model=model)
+
+
+def batches(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """The texts, in order, in as few parts as the vendor takes: by their number and their length.
+
+    The vendor bounds the tokens of one request; no token is shorter than a byte.
+    """
+    parts: list[list[str]] = []
+    held = 0
+    for text in texts:
+        size = len(text.encode())
+        if not parts or len(parts[-1]) == MAX_INPUTS or held + size > MAX_TOKENS:
+            parts.append([])
+            held = 0
+        parts[-1].append(text)
+        held += size
+    return [tuple(part) for part in parts]
 
 
 def moderations_reply(result: ClassifyResult, identity: str) -> wire.Moderations:

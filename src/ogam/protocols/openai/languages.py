@@ -18,6 +18,7 @@ _TABLE = """
     vi:vietnamese zh:chinese
 """
 _NAMES = {pair[:2]: pair[3:] for pair in _TABLE.split()}
+_TAGS = {name: tag for tag, name in _NAMES.items()}
 
 
 def name(tag: str | None) -> str:
@@ -25,3 +26,11 @@ def name(tag: str | None) -> str:
     if not tag:
         return "unknown"
     return _NAMES.get(tag.lower().split("-")[0], tag)
+
+
+def tag(name: str) -> str | None:
+    """The BCP-47 tag of a language by its English name, or of a tag; None for "unknown"."""
+    asked = name.strip().lower()
+    if asked in _NAMES or not asked or asked == "unknown":
+        return asked if asked in _NAMES else None
+    return _TAGS.get(asked, name.strip())

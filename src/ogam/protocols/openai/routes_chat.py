@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from ogam.capabilities.text_generation import GenerateResult, TextDelta
-from ogam.protocols.openai import convert, errors
+from ogam.protocols.openai import convert, errors, passing
 from ogam.protocols.openai.wire import Usage
 from ogam.protocols.openai.wire_chat import Chat, ChatBody, Chunk, ChunkChoice, Delta
 from ogam.protocols.serving import Call, Route, Stream, event, now, reply
@@ -24,6 +24,9 @@ STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 async def create(call: Call) -> Response:
     """Answer a conversation, whole or as a stream."""
+    passed = await passing.through(call, "generate", "chat/completions")
+    if passed is not None:
+        return passed
     body = await call.json(ChatBody)
     request = convert.chat_request(body)
     identity = f"chatcmpl-{call.id}"

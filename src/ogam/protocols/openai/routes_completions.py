@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
-from ogam.protocols.openai import convert, errors
+from ogam.protocols.openai import convert, errors, passing
 from ogam.protocols.openai.routes_chat import DONE, STREAM_HEADERS
 from ogam.protocols.openai.wire import Usage
 from ogam.protocols.openai.wire_completions import Completion, CompletionBody, CompletionChoice
@@ -20,6 +20,9 @@ from ogam.protocols.serving import Call, Route, Stream, event, now, reply
 
 async def create(call: Call) -> Response:
     """Continue each prompt, whole or as a stream of one prompt after the other."""
+    passed = await passing.through(call, "generate", "completions")
+    if passed is not None:
+        return passed
     body = await call.json(CompletionBody)
     requests = convert.completion_requests(body)
     identity = f"cmpl-{call.id}"

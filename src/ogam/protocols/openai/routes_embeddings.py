@@ -7,6 +7,7 @@ from starlette.responses import Response
 from ogam.capabilities.classification import ClassifyResult
 from ogam.capabilities.embedding import EmbedResult
 from ogam.protocols.openai import convert_embeddings as convert
+from ogam.protocols.openai import passing
 from ogam.protocols.openai import wire_embeddings as wire
 from ogam.protocols.serving import Call, Route, reply
 
@@ -15,6 +16,9 @@ _PAGES = "https://developers.openai.com/api/reference/resources"
 
 async def embed(call: Call) -> Response:
     """A vector for each text."""
+    passed = await passing.through(call, "embed", "embeddings")
+    if passed is not None:
+        return passed
     body = await call.json(wire.EmbeddingsBody)
     request = convert.embed_request(body)
     result = await call.answer("embed", request, EmbedResult, body.model)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ogam.capabilities.text_generation import GenerateResult, TextDelta
 from ogam.errors import OgamError
 from ogam.protocols.openai import convert_responses as convert
-from ogam.protocols.openai import errors
+from ogam.protocols.openai import errors, passing
 from ogam.protocols.openai import wire_responses as wire
 from ogam.protocols.openai.routes_chat import STREAM_HEADERS
 from ogam.protocols.serving import Call, Route, Stream, event, now, reply
@@ -20,6 +20,9 @@ from ogam.protocols.serving import Call, Route, Stream, event, now, reply
 
 async def create(call: Call) -> Response:
     """Answer, whole or as a stream."""
+    passed = await passing.through(call, "generate", "responses")
+    if passed is not None:
+        return passed
     body = await call.json(wire.ResponseBody)
     request = convert.generate_request(body)
     created = now()

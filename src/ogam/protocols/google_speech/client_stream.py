@@ -1,0 +1,253 @@
+"""Live sound to Google Speech-to-Text over gRPC, and what it hears back. Versions 1 and 2.
+
+https://cloud.google.com/speech-to-text/docs/reference/rpc/google.cloud.speech.v1
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import math
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from ogam.capabilities.base import ModelRef, Units
+from ogam.capabilities.speech_recognition import (
+    PartialTranscript,
+    RecognitionOptions,
+    Segment,
+    TranscribeResult,
+)
+from ogam.errors import InvalidRequestError, VendorError
+from ogam.extras import needs
+from ogam.protocols.google import client_errors, protojson
+from ogam.protocols.google.client_api import Api
+from ogam.protocols.google_speech import convert, convert_v2, wire, wire_v2
+from ogam.protocols.google_speech.client_wishes import RATE, Model, asked, heard, text_of
+from ogam.vendors import Vendor
+
+# Bytes of sound in a message. Version 1 takes 25,600 and version 2 15,360.
+# https://cloud.google.com/speech-to-text/quotas
+_MOST = 12_800
+
+
+async def listen(
+    ref: ModelRef, model: Model, api: Api, pcm: Iterator[bytes], options: RecognitionOptions
+) -> AsyncGenerator[PartialTranscript | TranscribeResult]:
+    """Send ``pcm`` as it comes; yield what is heard, and the whole result last."""
+    wanted = asked(model, options, "LINEAR16")
+    name = model.recognizer(await api.auth.project()) if model.version == 2 else ""
+    headers = await api.auth.headers()
+    google = await asyncio.to_thread(_types, model.version)
+    exchange = _Exchange(pcm, google, _first(model.version, wanted, name), api.vendor)
+    segments: list[Segment] = []
+    billed, code = "", ""
+    method = f"/google.cloud.speech.v{model.version}.Speech/StreamingRecognize"
+    if name:
+        headers.append(("x-goog-request-params", f"recognizer={quote(name, safe='')}"))
+    async with (
+        _channel(api.vendor) as channel,
+        aclosing(exchange.replies(channel.stream_stream(method), headers)) as replies,
+    ):
+        async for data in replies:
+            answer = _answer(model.version, google, data, api)
+            billed = answer.total_billed_time or billed
+            finals = [one for one in answer.results if one.is_final]
+            try:
+                found = heard(options, finals)
+            except InvalidRequestError as error:  # a time that is none
+                raise api.odd(error.message) from None
+            for one in found:
+                yield PartialTranscript(text=one.text, segment=one)
+            segments += found
+            code = next((one.language_code for one in finals if one.language_code), code)
+            guessed = (
+                one.alternatives[0].transcript.strip()
+                for one in answer.results
+                if not one.is_final and one.alternatives
+            )
+            if text := " ".join(part for part in guessed if part):
+                yield PartialTranscript(text=text)
+    seconds = exchange.sent / (2 * RATE)
+    told = protojson.seconds(billed, "totalBilledTime") if billed else convert.billed(seconds, 1)
+    yield TranscribeResult(
+        engine=ref.engine,
+        model=ref.name,
+        units=Units(audio_ms=math.ceil(told * 1000)),
+        text=text_of(segments),
+        segments=tuple(segments),
+        duration=seconds,
+        language=convert.spelled(code) if code else options.language,
+    )
+
+
+def _types(version: int) -> Any:
+    with needs("grpc"):
+        return importlib.import_module(f"google.cloud.speech_v{version}.types")
+
+
+def _first(version: int, wanted: convert.Asked, recognizer: str) -> msgspec.Struct:
+    """The message that says how to listen."""
+    if version == 1:
+        config = wire.StreamingRecognitionConfig(
+            config=convert.config(wanted), interim_results=True
+        )
+        return wire.StreamingRecognizeRequest(streaming_config=config)
+    features = wire_v2.StreamingRecognitionFeatures(interim_results=True)
+    return wire_v2.StreamingRecognizeRequest(
+        recognizer=recognizer,
+        streaming_config=wire_v2.StreamingRecognitionConfig(
+            config=convert_v2.config(wanted), streaming_features=features
+        ),
+    )
+
+
+def _answer(version: int, google: Any, data: bytes, api: Api) -> wire.StreamingRecognizeResponse:
+    """A reply as version 1's, whichever it is of; what it says went wrong is raised."""
+    from google.protobuf import json_format
+    from google.protobuf.message import DecodeError
+
+    try:
+        message = google.StreamingRecognizeResponse.pb().FromString(data)
+    except DecodeError as error:
+        raise api.odd(error) from None
+    said = json_format.MessageToDict(message)
+    if said.get("error"):
+        raise client_errors.of_inner(api.vendor.name, said["error"])
+    try:
+        if version == 1:
+            return protojson.taken(said, wire.StreamingRecognizeResponse)
+        answer = protojson.taken(said, wire_v2.StreamingRecognizeResponse)
+    except msgspec.ValidationError as error:
+        raise api.odd(error) from None
+    results: list[wire.StreamingRecognitionResult] = []
+    for one in answer.results:
+        made = convert.final(convert_v2.result_of(one))
+        made.is_final = one.is_final
+        results.append(made)
+    return wire.StreamingRecognizeResponse(
+        results=results, total_billed_time=answer.metadata.total_billed_duration
+    )
+
+
+class _Exchange:
+    """Blocks out, replies in. ``sent`` counts the bytes of sound.
+
+    By grpc's blocking side, in threads: its asynchronous one loses the vendor's status where a
+    message is being written as the vendor ends the call ("Internal error from Core", grpcio
+    1.85), and so every error that comes of the configuration. The source of sound blocks too.
+    """
+
+    def __init__(
+        self, pcm: Iterator[bytes], google: Any, first: msgspec.Struct, vendor: Vendor
+    ) -> None:
+        self._pcm, self._first, self._vendor = pcm, first, vendor
+        self._request: Any = google.StreamingRecognizeRequest.pb()
+        self._field = (
+            "audio" if isinstance(first, wire_v2.StreamingRecognizeRequest) else "audio_content"
+        )
+        self._loop = asyncio.get_running_loop()
+        self._came: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._call: Any = None
+        self.sent = 0
+
+    async def replies(
+        self, method: Callable[..., Any], headers: list[tuple[str, str]]
+    ) -> AsyncGenerator[bytes]:
+        """Yield each reply. What the source of sound raises is raised, as is what Google says.
+
+        While there is sound a reply may take any time, after its end as long as an attempt may.
+        """
+        self._call = method(self._requests(), metadata=tuple(headers))
+        threading.Thread(target=self._read, name="ogam-heard", daemon=True).start()
+        try:
+            while (one := await self._came.get()) is not None:
+                if isinstance(one, Exception):
+                    raise one
+                yield one
+        finally:
+            self._call.cancel()
+
+    def _requests(self) -> Iterator[bytes]:
+        from google.protobuf import json_format
+
+        try:
+            first = json_format.ParseDict(msgspec.to_builtins(self._first), self._request())
+            yield first.SerializeToString()
+            for block in self._pcm:
+                for at in range(0, len(block), _MOST):
+                    piece = block[at : at + _MOST]
+                    self.sent += len(piece)
+                    yield self._request(**{self._field: piece}).SerializeToString()
+        except Exception as error:
+            self._tell(error)
+            return
+        self._tell_later()
+
+    def _read(self) -> None:
+        from grpc import RpcError
+
+        try:
+            for data in self._call:
+                self._tell(data)
+        except RpcError as error:
+            self._tell(client_errors.of_rpc(self._vendor.name, error))
+        self._tell(None)
+
+    def _tell(self, what: bytes | Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop has gone, and who waited with it
+            self._loop.call_soon_threadsafe(self._came.put_nowait, what)
+
+    def _tell_later(self) -> None:
+        """The sound has ended: from now on the vendor has an attempt's time to say the rest."""
+        late = VendorError(
+            f"{self._vendor.name} did not answer within {self._vendor.timeout:g} s "
+            "after the end of the sound."
+        )
+        # Whoever has read to the end by then reads no more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, self._vendor.timeout, self._came.put_nowait, late
+            )
+
+
+@asynccontextmanager
+async def _channel(vendor: Vendor) -> AsyncGenerator[Any]:
+    """A connection, made. VendorError (``sent`` False) where there is none to be had."""
+    import grpc
+
+    url = urlsplit(vendor.grpc_url or vendor.url)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    target = f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    channel: Any = (
+        grpc.secure_channel(target, grpc.ssl_channel_credentials())
+        if url.scheme == "https"
+        else grpc.insecure_channel(target)
+    )
+    loop, made = asyncio.get_running_loop(), asyncio.Event()
+    states: list[Any] = []
+
+    def changed(state: Any) -> None:
+        states.append(state)
+        if state.name in ("READY", "TRANSIENT_FAILURE"):
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(made.set)
+
+    channel.subscribe(changed, try_to_connect=True)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(vendor.connect_timeout):
+                await made.wait()
+        if not any(state.name == "READY" for state in states):
+            raise VendorError(
+                f"{vendor.name} could not be reached by gRPC at {target}.", sent=False
+            )
+        channel.unsubscribe(changed)
+        yield channel
+    finally:
+        channel.close()

@@ -1,0 +1,143 @@
+"""What goes through to a vendor that speaks OpenAI's protocol: JSON bodies of four paths.
+
+Only the model's name changes, and, where it costs money, the maximum to write. A stream that
+costs money is asked for its usage; a client that did not ask for it does not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from ogam.capabilities.base import Capability, Units
+from ogam.gateway import bodies
+from ogam.gateway.billing import Billing, Price
+from ogam.gateway.bounds import Unprovable
+from ogam.gateway.routing import Facts
+from ogam.protocols import forwarding
+from ogam.protocols.forwarding import Head
+from ogam.protocols.openai import errors, usage
+from ogam.protocols.serving import Call
+
+# The paths whose streams tell their usage only when asked.
+_ASKED = ("chat/completions", "completions")
+
+
+class _Peek(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+
+
+async def through(call: Call, capability: Capability, path: bodies.Path) -> Response | None:
+    """The vendor's own reply, where the route leads to one that speaks OpenAI's protocol."""
+    if not call.gateway.forwards(call.protocol.name):
+        return None
+    data = await call.request.body()
+    try:
+        peek = msgspec.json.decode(data, type=_Peek)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(peek.model, str):
+        return None
+    target = call.model(peek.model)
+    passing = _Body(call, path, data, streamed=peek.stream is True)
+    return await forwarding.through(call, capability, target, passing, broken=errors.broken)
+
+
+class _Body:
+    """One JSON body on its way."""
+
+    features: tuple[str, ...] = ()
+
+    def __init__(self, call: Call, path: bodies.Path, data: bytes, *, streamed: bool) -> None:
+        self._call, self._data = call, data
+        self._path: bodies.Path = path
+        self.streamed = streamed
+
+    @cached_property
+    def _body(self) -> dict[str, Any]:
+        return bodies.decode(self._data)
+
+    @cached_property
+    def _bounded(self) -> dict[str, Any]:
+        most = self._call.gateway.config.ledger.max_output_tokens
+        body = bodies.with_maximum(self._path, self._body, most)
+        if self._hides_usage:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return body
+
+    @cached_property
+    def _hides_usage(self) -> bool:
+        if not self.streamed or self._path not in _ASKED:
+            return False
+        options = self._body.get("stream_options")
+        return not (isinstance(options, dict) and options.get("include_usage"))  # pyright: ignore[reportUnknownMemberType]
+
+    def facts(self) -> Facts:
+        """Its size: what is said is most of it."""
+        return Facts(characters=len(self._data))
+
+    async def prove(self, price: Price) -> Billing | Unprovable:
+        """By what its fields say; the model's name is no part of what is read."""
+        body = self._bounded
+        size = len(msgspec.json.encode(body))
+        return bodies.chat_body_bound(self._path, body, size, price)
+
+    def _made(self, model: str, *, paid: bool) -> bytes:
+        body = self._bounded if paid else self._body
+        return msgspec.json.encode({**body, "model": model})
+
+    @property
+    def _headers(self) -> list[tuple[str, str]]:
+        return self._call.request.headers.items()
+
+    async def send(
+        self, engine: Any, model: str, *, paid: bool
+    ) -> tuple[Head, bytes, Units | None]:
+        """Send it whole."""
+        made = self._made(model, paid=paid)
+        got = await engine.forward(f"/{self._path}", made, self._headers)
+        return Head(status=got.status, headers=got.headers), got.body, usage.usage_of(got.body)
+
+    @asynccontextmanager
+    async def open(self, engine: Any, model: str, *, paid: bool) -> AsyncGenerator[_Events]:
+        """Send it, and read the reply as it comes."""
+        made = self._made(model, paid=paid)
+        async with engine.forward_stream(f"/{self._path}", made, self._headers) as got:
+            yield _Events(got, hides=paid and self._hides_usage)
+
+
+class _Events:
+    """A stream of events on its way back."""
+
+    def __init__(self, got: Any, *, hides: bool) -> None:
+        self._got, self._hides = got, hides
+        self.head = Head(status=got.status, headers=got.headers)
+        self._tap = usage.UsageTap()
+
+    @property
+    def units(self) -> Units | None:
+        """What it said it used."""
+        return self._tap.usage
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The events; one that only tells the usage is kept back where nobody asked for it."""
+        rest = b""
+        async for chunk in self._got.chunks:
+            self._tap.feed(chunk)
+            if not self._hides:
+                yield chunk
+                continue
+            rest += chunk
+            events = rest.split(b"\n\n")
+            rest = events.pop()
+            shown = b"".join(one + b"\n\n" for one in events if not usage.only_usage(one))
+            if shown:
+                yield shown
+        if rest:
+            yield rest
