@@ -57,4 +57,4 @@ def test_a_module_says_what_it_is_for_and_stays_small(path: Path) -> None:
 
 def test_the_core_is_light() -> None:
     size = sum(path.stat().st_size for path in (ROOT / "src").rglob("*.py"))
-    assert size < 2_000_000
+    assert size < 3_000_000

@@ -231,7 +231,7 @@ def test_sound_in_any_format_is_not_shorter_than_it_was(kind):
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 200_000), st.sampled_from([8000, 11025, 22050, 44100, 48000, 96000]))
+@given(st.integers(2000, 200_000), st.sampled_from([8000, 11025, 22050, 44100, 48000, 96000]))
 def test_sound_sent_at_another_rate_lasts_no_more_whole_seconds(frames, rate):
     audio = Audio.from_pcm(b"\0" * (4 * frames), rate, 2)
     whisper = BOOK.find("openai", "whisper-1", "transcribe")

@@ -58,6 +58,7 @@ STREAMS = [
     (RESPONSES, Units(input_tokens=3, output_tokens=2)),
     (COUNTING, Units(input_tokens=4, output_tokens=3)),
     (HEARD, Units(input_tokens=14, output_tokens=9)),
+    ([*CHAT, {"usage": {}}], Units(input_tokens=11, output_tokens=5)),
     (CHAT[:2], None),
 ]
 
@@ -108,7 +109,11 @@ def test_any_bytes_are_read_without_an_error(chunks):
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_an_event_that_is_too_long_is_let_go_and_the_next_is_read(monkeypatch, end):
     monkeypatch.setattr(module, "_MOST", 1000)
-    huge = {"usage": {"prompt_tokens": 77}, "picture": "x" * 5000}
+    huge = {
+        "usage": {"prompt_tokens": 77},
+        "picture": "x" * 5000,
+        "response": {"usage": {"input_tokens": 1}},
+    }
     for size in (64, 999, 100_000):
         raw = stream([huge, *CHAT], end) if size < 5000 else stream(CHAT, end)
         tap = UsageTap()

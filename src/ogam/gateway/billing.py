@@ -113,10 +113,11 @@ class Price(Value, frozen=True, kw_only=True):
             exact *= self.batch
         return math.ceil(exact)
 
-    def _exact(self, billing: Billing, already: int | None) -> Fraction:
+    def _exact(self, billing: Billing, already: int | None) -> Fraction | int:
         units = billing.units
         if self.bills == "nothing":
             return Fraction()
+        amount: Fraction | int
         if self.bills == "tokens":
             counted, amount = units.input_tokens + units.output_tokens, self._tokens(billing)
         elif self.bills == "characters":
@@ -134,17 +135,18 @@ class Price(Value, frozen=True, kw_only=True):
             )
         return amount
 
-    def _tokens(self, billing: Billing) -> Fraction:
+    def _tokens(self, billing: Billing) -> Fraction | int:
         tokens = max(0, billing.units.input_tokens)
         cached = min(max(0, billing.cached), tokens) if self.cached is not None else 0
         fresh = tokens - cached
         wrote = fresh if billing.cache_writes is None else min(max(0, billing.cache_writes), fresh)
+        each = _plain(self.input)
         read = (
-            cached * (self.cached or 0)
-            + wrote * (self.cache_write or self.input)
-            + (fresh - wrote) * self.input
+            cached * _plain(self.cached or 0)
+            + wrote * _plain(self.cache_write or self.input)
+            + (fresh - wrote) * each
         )
-        written = max(0, billing.units.output_tokens) * self.output
+        written = max(0, billing.units.output_tokens) * _plain(self.output)
         if self.long is not None and tokens > self.long.above:
             return read * self.long.factor + written * self.long.output
         return read + written
@@ -167,3 +169,8 @@ class Price(Value, frozen=True, kw_only=True):
             inside = min(end, already + count) - max(tier.above, already)
             total += max(0, inside) * tier.factor
         return total
+
+
+def _plain(rate: Fraction | int) -> Fraction | int:
+    """A whole number as one: most prices of a token are, and fractions take 20 times as long."""
+    return rate.numerator if rate.denominator == 1 else rate

@@ -10,7 +10,7 @@ Each bound is one that holds whatever the vendor answers:
 - *characters*, *seconds*, *pictures*: those of the request, counted as the vendor counts.
 
 Where none holds the answer says so, and what to do. Bodies that go on as they came are
-:mod:`ogam.gateway.bodies`.
+:mod:`ogam.protocols.openai.bodies`.
 """
 
 from __future__ import annotations

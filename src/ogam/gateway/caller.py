@@ -6,10 +6,10 @@ not know of it. The library's calls have none of their own: no key, protocol "li
 
 from __future__ import annotations
 
-import secrets
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from ogam.gateway import ids
 from ogam.gateway.keys import ANYONE, Key
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Caller:
     ) -> None:
         self.key = key or ANYONE
         self.protocol = protocol
-        self.id = request or secrets.token_hex(12)
+        self.id = request or ids.new()
         self.answered = self.asked = ""
         self.trail: Trail | None = None
         self.rest: Route | None = None

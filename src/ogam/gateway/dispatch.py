@@ -26,6 +26,8 @@ from ogam.errors import NotConfiguredError, UnsupportedOptionError
 from ogam.gateway import caller, queues, routing, sharing
 from ogam.gateway.breaker import Breaker
 from ogam.gateway.feed import Feed
+from ogam.gateway.keys import Keys
+from ogam.gateway.limits import Limits
 from ogam.gateway.queues import Batcher, Door
 from ogam.gateway.spending import Asked, Spending, Valued
 from ogam.gateway.trail import Trail
@@ -48,8 +50,11 @@ class Gateway:
     refused, and small ones run together.
     """
 
-    def __init__(self, config: Config, *, queue: int | None = None) -> None:
+    def __init__(
+        self, config: Config, *, queue: int | None = None, keys: Keys | None = None
+    ) -> None:
         self.config = config
+        self.limits = Limits(keys or Keys())
         self.vendors = vendors.found(config.vendors)
         self.registry = Registry(self.vendors)
         self.spending = Spending(config)
@@ -273,11 +278,7 @@ class Gateway:
             seconds = await asyncio.to_thread(lambda: request.audio.duration)
         plan = routing.plan(route.steps, routing.facts(request, seconds), caller.current())
         if not plan.steps:
-            reasons = "; ".join(f"{one.step.model}: {one.reason}" for one in plan.skipped)
-            raise NotConfiguredError(
-                f"No model of the route is for this request ({reasons}).",
-                hint="Put one without conditions at its end.",
-            )
+            raise plan.refusal()
         return plan.steps
 
     def _bounded(self, request: Any) -> Any:
@@ -329,12 +330,18 @@ class Gateway:
         return self._breakers.setdefault(name, Breaker())
 
     def trail(self, capability: Capability, target: Target) -> Trail:
-        """What is to be known of a call that begins now, or that goes on from another's trail."""
+        """What is to be known of a call that begins now, or that goes on from another's trail.
+
+        ForbiddenError or RateLimitedError where its key may not make it, or not now.
+        """
         asks = caller.current()
         if asks.trail is not None:
             begun, asks.trail = asks.trail, None
             return begun
-        return Trail(asks, capability, target if isinstance(target, str) else "")
+        ticket = self.limits.admit(asks, capability)
+        trail = Trail(asks, capability, target if isinstance(target, str) else "")
+        trail.ticket = ticket
+        return trail
 
     def _door(self, name: str) -> Door:
         door = self._doors.get(name)

@@ -18,6 +18,7 @@ from ogam.capabilities.speech_synthesis import SpeakRequest
 from ogam.capabilities.text_generation import GenerateRequest
 from ogam.capabilities.translation import TranslateRequest
 from ogam.capabilities.vision import SeeRequest
+from ogam.errors import ForbiddenError, NotConfiguredError, OgamError
 from ogam.gateway.caller import Caller
 from ogam.routes import Step, When, matches
 
@@ -36,10 +37,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(NamedTuple):
-    """A step that is not taken, and why."""
+    """A step that is not taken, and why: the caller's key may not, where it is ``forbidden``."""
 
     step: Step
     reason: str
+    forbidden: bool = False
 
 
 class Plan(NamedTuple):
@@ -47,6 +49,16 @@ class Plan(NamedTuple):
 
     steps: tuple[Step, ...]
     skipped: tuple[Skipped, ...]
+
+    def refusal(self) -> OgamError:
+        """What to tell the caller where no step is left."""
+        reasons = "; ".join(f"{one.step.model}: {one.reason}" for one in self.skipped)
+        if any(one.forbidden for one in self.skipped):
+            return ForbiddenError(f"This key may not use the models of the route ({reasons}).")
+        return NotConfiguredError(
+            f"No model of the route is for this request ({reasons}).",
+            hint="Put one without conditions at its end.",
+        )
 
 
 def facts(request: Any, seconds: float | None = None) -> Facts:
@@ -87,10 +99,12 @@ def plan(
         reason = _against(step.when, about, caller)
         if reason is None and step.model.endswith(_CALLERS):
             reason = "the caller named no model of the vendor's"
-        if reason is None:
-            taken.append(step)
-        else:
+        if reason is not None:
             skipped.append(Skipped(step, reason))
+        elif not caller.key.policy.allows_model(caller.asked, step.model):
+            skipped.append(Skipped(step, "the key may not use it", forbidden=True))
+        else:
+            taken.append(step)
     return Plan(tuple(_drawn(taken, draw)), tuple(skipped))
 
 

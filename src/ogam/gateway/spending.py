@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ogam.capabilities.base import Capability, Result
+from ogam.capabilities.base import Capability, Result, Units
 from ogam.capabilities.speech_recognition import TranscribeRequest
 from ogam.config import Config
 from ogam.errors import UnpricedError
@@ -60,11 +60,20 @@ class Stake:
         self._trail, self._hold, self._price, self._features = trail, hold, price, features
 
     def settle(self, result: Result) -> None:
-        """It answered: what that costs."""
-        cost = 0
-        if self._price is not None:
-            cost = self._price.cost(Billing(units=result.units, features=self._features))
-            self._trail.price_version = self._price.version
+        """It answered: what that costs. What has no price is written down as unknown."""
+        price = self._price
+        if price is None:
+            self._trail.price_version = "unknown"
+            self._end(0, "settled")
+            return
+        features = tuple(getattr(result, "features", ())) or self._features
+        try:
+            cost = price.cost(Billing(units=result.units, features=features))
+        except UnpricedError:
+            # It did not say what it bills for: all of it stays set aside.
+            self.leave()
+            return
+        self._trail.price_version = price.version
         self._trail.cost += cost
         self._end(cost, "settled")
 
@@ -174,5 +183,7 @@ class Spending:
 
     def end(self, trail: Trail, result: Result | None, error: BaseException | None) -> None:
         """The call is over: its row and its settlements go to the ledger, where one is open."""
+        if trail.ticket is not None:
+            trail.ticket.close(result.units if result else Units())
         if self._ledger is not None:
             self._ledger.settle(trail.row(result, error), trail.settlements)

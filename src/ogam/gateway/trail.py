@@ -6,15 +6,29 @@ import time
 from typing import TYPE_CHECKING
 
 from ogam.capabilities.base import Capability, Result, Units
-from ogam.errors import OgamError
+from ogam.errors import (
+    BudgetError,
+    DeadlineError,
+    EngineError,
+    LedgerError,
+    OgamError,
+    OverloadedError,
+)
 from ogam.gateway.caller import Caller
 
 if TYPE_CHECKING:
     from ogam.gateway.ledger.values import Attempt, Cache, Row, Settlement
+    from ogam.gateway.limits import Ticket
+
+
+# What kept a model from answering, and may not keep it for long.
+_PASSING = (BudgetError, DeadlineError, EngineError, LedgerError, OverloadedError)
 
 
 class Trail:
-    """One call's. ``route`` is the name that the client gave, or empty."""
+    """One call's. ``route`` is the name that the client gave, or empty. Once the caller has
+    ``left`` work that others wait for, its row is written when that ends.
+    """
 
     def __init__(self, caller: Caller, capability: Capability, route: str) -> None:
         self.caller, self.route = caller, route
@@ -24,9 +38,11 @@ class Trail:
         self.started = time.perf_counter()
         self.pause = 0.0
         self.cache: Cache = ""
+        self.left = False
         self.cost = 0
         self.price_version = ""
         self.settlements: list[Settlement] = []
+        self.ticket: Ticket | None = None
         self._attempts: list[tuple[str, str, float, BaseException | None]] = []
         self._first: float | None = None
         self._holds = 0
@@ -46,6 +62,15 @@ class Trail:
         """The first piece of the answer is there."""
         if self._first is None:
             self._first = time.perf_counter() - self.started
+
+    @property
+    def makeshift(self) -> bool:
+        """Whether a model that should have come first failed for a reason that may pass."""
+        answered = {model for model, outcome, _, _ in self._attempts if outcome == "answered"}
+        return any(
+            isinstance(error, _PASSING) and model not in answered
+            for model, _, _, error in self._attempts
+        )
 
     @property
     def first_seconds(self) -> float | None:

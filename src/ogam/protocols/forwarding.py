@@ -58,8 +58,15 @@ class Passing(Asked, Protocol):
 class Flow(Protocol):
     """A reply that comes piece by piece; ``units`` are there once it has ended whole."""
 
-    head: Head
-    units: Units | None
+    @property
+    def head(self) -> Head:
+        """What stands before the body."""
+        ...
+
+    @property
+    def units(self) -> Units | None:
+        """What it says it used."""
+        ...
 
     def pieces(self) -> AsyncGenerator[bytes]:
         """The body as it comes. VendorError where it is cut."""

@@ -190,16 +190,27 @@ class Call:
         """Do ``work`` until the client leaves, then stop it: an SDK that runs out of patience
         sends again, and nobody waits for the first answer. ClientDisconnect tells that it left.
         """
-        task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self._gone())
-        try:
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ClientDisconnect
-            return task.result()
-        finally:
+        task = asyncio.current_task()
+        assert task is not None
+        left = False
+
+        async def watch() -> None:
+            nonlocal left
+            await self._gone()
+            left = True
             task.cancel()
-            gone.cancel()
+
+        # The work stays in this task: one task the less on the way of every request.
+        watcher = asyncio.ensure_future(watch())
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not left:
+                raise
+            task.uncancel()
+            raise ClientDisconnect from None
+        finally:
+            watcher.cancel()
 
     async def _gone(self) -> None:
         # The body was read, so what comes next is that the client has left.

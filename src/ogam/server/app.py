@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,10 +22,10 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ogam.errors import EngineError, NotFoundError, OgamError, OverloadedError
-from ogam.gateway import caller
+from ogam.gateway import caller, ids
 from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
-from ogam.gateway.keys import Keys
+from ogam.gateway.keys import Key, Keys
 from ogam.protocols.serving import Call, Protocol, Route, Socket, SocketCall
 from ogam.server.exchange import Exchange
 from ogam.server.metrics import Metrics
@@ -119,7 +118,7 @@ class App:
         started = time.perf_counter()
         served, params = self._find(request, method, scope["path"])
         protocol = served.protocol if served else self._speaker(request)
-        identity = secrets.token_hex(12)
+        identity = ids.new()
         call = None
         if served is not None and isinstance(served.route, Route):
             call = Call(
@@ -168,7 +167,7 @@ class App:
         if call is None:
             return self._unknown(protocol, request.scope)
         if not call.route.open:
-            call.key = self._keys.check(protocol.key(request))
+            call.key = self._keys.check(protocol.key(request), protocol.name)
         caller.bind(Caller(key=call.key, protocol=protocol.name, request=call.id))
         if self.draining:
             raise OverloadedError("The server is stopping.", retry_after=2)
@@ -245,24 +244,30 @@ class App:
         if self._foreign(request) is not None:
             await socket.close(4403)
             return
-        identity = secrets.token_hex(12)
+        identity = ids.new()
         started = time.perf_counter()
         self.in_flight += 1
         try:
             if self.draining:
                 raise OverloadedError("The server is stopping.", retry_after=2)
             shown = served.protocol.key(request)
+            asks = Caller(protocol=served.protocol.name, request=identity)
+
+            def admit(key: str | None) -> Key:
+                asks.key = self._keys.check(key, served.protocol.name)
+                return asks.key
+
             call = SocketCall(
                 socket=socket,
                 gateway=self.gateway,
                 protocol=served.protocol,
                 params={key: unquote(part) for key, part in match.groupdict().items()},
                 id=identity,
-                key=None if served.route.open else self._keys.check(shown),
+                key=None if served.route.open else admit(shown),
                 shown=shown,
-                admit=self._keys.check,
+                admit=admit,
             )
-            caller.bind(Caller(key=call.key, protocol=served.protocol.name, request=identity))
+            caller.bind(asks)
             await served.route.handler(call)
         except OgamError as error:
             with suppress(WebSocketDisconnect, RuntimeError):

@@ -77,7 +77,7 @@ class Server:
             )
         _check(config)
         limits.use(config.limits)
-        self.gateway = Gateway(config, queue=own.queue)
+        self.gateway = Gateway(config, queue=own.queue, keys=keys)
         self.ready = False
         self._keys = keys
         self._metrics = Metrics()
@@ -120,6 +120,8 @@ class Server:
     async def start(self) -> Ports:
         """Listen. ConfigurationError where a port is taken."""
         own = self.config.server
+        # First of all, so that nobody is let in whom the ledger's keys would refuse.
+        await self._keys.open(await self.gateway.spending.open())
         http = await self._listen(own.host, own.port, None)
         https = None
         if self._tls is not None:
@@ -132,7 +134,6 @@ class Server:
         for protocol in self.app.protocols:
             if protocol.start is not None:
                 await self._started.enter_async_context(protocol.start(self.gateway, protocol))
-        await self.gateway.spending.open()
         self.ready = True
         return Ports(http=http, grpc=plain, https=https, grpc_tls=secure)
 
@@ -142,6 +143,7 @@ class Server:
             self.app,
             log_level="error",  # below that it tells of each malformed request
             access_log=False,
+            proxy_headers=False,  # who the client is nobody asks
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=1,  # `stop` has waited before
@@ -204,6 +206,7 @@ class Server:
             server.should_exit = True
         await asyncio.gather(*(task for _, task in self._uvicorns), *calls)
         await self._started.aclose()
+        await self._keys.close()
         await self.gateway.aclose()
 
 

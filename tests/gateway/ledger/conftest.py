@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Postgres:
             env={**os.environ, "HOME": str(self.folder)},
             capture_output=True,
             text=True,
+            check=False,
             **self._as,
         )
         assert done.returncode == 0, done.stderr
@@ -104,14 +105,16 @@ def _binaries() -> Path | None:
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     folders += sorted(Path("/opt/homebrew/opt").glob("postgresql*/bin"), reverse=True)
-    return next((one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None)
+    return next(
+        (one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None
+    )
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     binaries = _binaries()
     if binaries is None:
-        line = "PostgreSQL's server is not installed: apt install postgresql, or brew install postgresql"
+        line = "PostgreSQL is not installed: apt install postgresql, or brew install postgresql"
         pytest.fail(line) if os.environ.get("CI") else pytest.skip(line)
     server = Postgres(binaries)
     try:
@@ -149,7 +152,7 @@ class Books:
     @staticmethod
     def hold(name: str, bound: int | None = 100, **values) -> Hold:
         given = {"key": "k", "capability": "generate", "vendor": "openai", "model": "openai/m"}
-        call = name.split("-")[0]
+        call = name.split("-", maxsplit=1)[0]
         return Hold(id=name, call=call, bound=bound, **{"at": NOON, **given, **values})
 
     @staticmethod
@@ -166,21 +169,15 @@ class Books:
         return Settlement(hold=name, cost=cost)
 
     @staticmethod
-    def process(place: str, *arguments: str | int) -> subprocess.Popen:
-        """A process that makes calls, see worker.py; it says "ready" once it does."""
-        return subprocess.Popen(
-            [sys.executable, Path(__file__).parent / "worker.py", place, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    @staticmethod
     def sql(place: str, statement: str, *, connection=None):
         """The rows of a statement, past the ledger."""
         own = connection or Books.connect(place)
         try:
-            return own.execute(statement).fetchall() if statement[:6] == "SELECT" else own.execute(statement)
+            return (
+                own.execute(statement).fetchall()
+                if statement[:6] == "SELECT"
+                else own.execute(statement)
+            )
         finally:
             if connection is None:
                 own.close()
@@ -190,10 +187,80 @@ class Books:
         if place.startswith("sqlite"):
             import sqlite3
 
-            return sqlite3.connect(place.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
+            return sqlite3.connect(
+                place.removeprefix("sqlite:///"), isolation_level=None, timeout=10
+            )
         import psycopg
 
         return psycopg.connect(place, autocommit=True)
+
+
+class Worker:
+    """A process that makes calls, see worker.py."""
+
+    def __init__(self, pid: int, output: Path) -> None:
+        self.pid, self._output = pid, output
+
+    @property
+    def said(self) -> list[str]:
+        return self._output.read_text().splitlines() if self._output.exists() else []
+
+    @property
+    def runs(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def ready(self) -> None:
+        """Wait until it makes calls."""
+        until = time.monotonic() + 60
+        while self.said[:1] != ["ready"]:
+            assert self.runs and time.monotonic() < until, self.said
+            time.sleep(0.005)
+
+    def done(self) -> tuple[int, int]:
+        """Wait until it has ended; the attempts it had admitted and refused."""
+        until = time.monotonic() + 60
+        while self.runs:
+            assert time.monotonic() < until, self.said
+            time.sleep(0.01)
+        assert len(self.said) == 2, self.said
+        _, admitted, refused = self.said[1].split()
+        return int(admitted), int(refused)
+
+    def kill(self) -> None:
+        assert self.runs, self.said
+        os.kill(self.pid, signal.SIGKILL)
+        while self.runs:
+            time.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Worker]]:
+    """Start processes that make calls: ``workers(place, bills, seed, calls)``."""
+    folder = tmp_path_factory.mktemp("workers")
+    nursery = subprocess.Popen(
+        [sys.executable, Path(__file__).parent / "worker.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    count = 0
+
+    def start(place: str, bills: Path, seed: int, calls: int) -> Worker:
+        nonlocal count
+        count += 1
+        output = folder / str(count)
+        nursery.stdin.write(f"{place} {bills} {seed} {calls} {output}\n")
+        nursery.stdin.flush()
+        return Worker(int(nursery.stdout.readline()), output)
+
+    yield start
+    nursery.stdin.close()
+    nursery.wait(30)
+    nursery.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -60,10 +60,11 @@ async def budgets_for(books, place: str, total: int, key: int) -> None:
 async def reconciled(books, place: str, billed: dict[str, int]) -> None:
     """After a crash: what nobody could settle is settled by the bills, and the sums agree."""
     async with books.opened(place) as ledger:
-        left = await ledger.holds()
+        left = await ledger.holds(limit=10_000)
         assert {one.state for one in left} <= {"unknown"}
-        for one in left:
-            await ledger.reconcile(one.hold.id, billed.get(one.hold.id, 0))
+        await asyncio.gather(
+            *(ledger.reconcile(one.hold.id, billed.get(one.hold.id, 0)) for one in left)
+        )
         assert await ledger.holds() == []
         assert await ledger.unknown_total() == 0
         assert await ledger.check() == []
@@ -74,47 +75,45 @@ async def reconciled(books, place: str, billed: dict[str, int]) -> None:
         assert (states["all"].settled, states["all"].held) == (sum(billed.values()), 0)
 
 
-def test_four_processes_share_a_budget_and_never_pass_it(books, place: str, tmp_path: Path):
+def test_four_processes_share_a_budget_and_never_pass_it(
+    books, workers, place: str, tmp_path: Path
+):
     asyncio.run(budgets_for(books, place, total=8_000, key=3_000))
     file = tmp_path / "bills"
     with observed(books, place):
-        working = [books.process(place, file, seed, 250) for seed in range(4)]
-        ended = [one.communicate(timeout=60) for one in working]
-    assert [one.returncode for one in working] == [0] * 4, ended
-    counts = [out.split()[1:] for out, _ in ended]
-    admitted, refused = (sum(int(one[which]) for one in counts) for which in (0, 1))
+        working = [workers(place, file, seed, 250) for seed in range(4)]
+        counts = [one.done() for one in working]
+    admitted, refused = (sum(each) for each in zip(*counts, strict=True))
     assert admitted and refused  # there was not enough for all
     assert sum(bills(file).values()) <= 8_000
     asyncio.run(reconciled(books, place, bills(file)))
 
 
 def test_killed_ten_times_among_a_thousand_calls_nothing_is_lost(
-    books, place: str, tmp_path: Path
+    books, workers, place: str, tmp_path: Path
 ):
-    asyncio.run(budgets_for(books, place, total=120_000, key=60_000))
+    asyncio.run(budgets_for(books, place, total=150_000, key=60_000))
     chance, file, killed = random.Random(7), tmp_path / "bills", 0
     with observed(books, place):
         for wave in (4, 3, 3):
-            working = [books.process(place, file, killed + one, 1000) for one in range(wave)]
-            for one in working:
-                line = one.stdout.readline()
-                assert line == "ready\n", one.communicate()
-            for one in working:
-                time.sleep(chance.random() * 0.4)
-                assert one.poll() is None
+            seeds = range(killed, killed + wave)
+            working = [workers(place, file, seed, -1000 // wave) for seed in seeds]
+            for seed, one in zip(seeds, working, strict=True):
+                while not any(hold.startswith(f"{seed}.") for hold in bills(file)):
+                    assert one.runs, one.said
+                    time.sleep(0.01)
+                time.sleep(chance.random() * 0.1)
                 one.kill()
                 killed += 1
-            for one in working:
-                one.communicate()
     assert killed == 10
     assert bills(file)
     asyncio.run(reconciled(books, place, bills(file)))
 
 
-def test_four_that_start_at_once_make_the_tables_once(books, place: str, tmp_path: Path):
-    working = [books.process(place, tmp_path / "bills", seed, 3) for seed in range(4)]
-    ended = [one.communicate(timeout=60) for one in working]
-    assert [one.returncode for one in working] == [0] * 4, ended
+def test_four_that_start_at_once_make_the_tables_once(books, workers, place: str, tmp_path: Path):
+    working = [workers(place, tmp_path / "bills", seed, 3) for seed in range(4)]
+    for one in working:
+        one.done()
     assert books.sql(place, "SELECT count(*) FROM alembic_version") == [(1,)]
 
 
@@ -130,7 +129,7 @@ def test_a_ledger_of_a_newer_version_is_refused(books, place: str):
     asyncio.run(work())
 
 
-def test_a_budget_set_by_one_process_binds_another(books, place: str, tmp_path: Path):
+def test_a_budget_set_by_one_process_binds_another(books, place: str):
     async def work() -> None:
         async with books.opened(place) as mine, books.opened(place) as yours:
             await yours.hold(books.hold("one"))

@@ -1,18 +1,25 @@
-"""A process that makes calls at a vendor that writes its bills into a file.
+"""Processes that make calls at a vendor that writes its bills into a file.
 
-``worker.py PLACE BILLS SEED CALLS``: as many calls as are told, all at once, each with a random
-end. Prints "ready" once the ledger is open, at the end how many were admitted and refused.
+Each line of the input is ``PLACE BILLS SEED CALLS OUTPUT``: a process is forked, whose number is
+printed, and makes as many calls as are told, all at once, each with a random end; if their number
+is negative, so many at once for ever. It writes into OUTPUT "ready" once its ledger is open, and
+at last how many attempts were admitted and refused. Forked, because to start and to import takes
+longer than the calls.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
+import signal
 import sys
 
 from ogam.errors import BudgetError, LedgerError
 from ogam.gateway.ledger import Hold, Ledger, Row, Settlement
+from ogam.gateway.ledger import queries as _queries  # noqa: F401  # loaded once for all
+from ogam.gateway.ledger import writer as _writer  # noqa: F401
 
 NOON = 1_795_348_800_000
 
@@ -28,7 +35,7 @@ async def main(place: str, bills: str, seed: int, calls: int) -> None:
     async def attempt(call: str, number: int) -> tuple[Settlement | None, bool]:
         """One attempt: how its hold ends, and whether it was answered."""
         hold, bound, at_once = f"{call}-{number}", chance.randint(1, 100), chance.random() < 0.5
-        await asyncio.sleep(chance.random() * 0.5)
+        await asyncio.sleep(chance.random() * 0.1)
         try:
             await ledger.hold(
                 Hold(
@@ -62,7 +69,14 @@ async def main(place: str, bills: str, seed: int, calls: int) -> None:
         return Settlement(hold=hold, cost=cost), True
 
     async def call(number: int) -> None:
-        name, ends = f"{seed}.{number}", list[Settlement]()
+        await one(f"{seed}.{number}")
+        again = 0
+        while calls < 0:
+            again += 1
+            await one(f"{seed}.{number}.{again}")
+
+    async def one(name: str) -> None:
+        ends: list[Settlement] = []
         for tried in range(3):
             end, answered = await attempt(name, tried)
             if end is not None:
@@ -73,12 +87,27 @@ async def main(place: str, bills: str, seed: int, calls: int) -> None:
         ledger.settle(row, ends)
 
     try:
-        await asyncio.gather(*(call(number) for number in range(calls)))
+        await asyncio.gather(*(call(number) for number in range(abs(calls))))
         await ledger.close()
     except LedgerError as error:
-        sys.exit(str(error))
-    print(count["admitted"], count["refused"], flush=True)
+        print(error, flush=True)
+    print("done", count["admitted"], count["refused"], flush=True)
+
+
+def child(place: str, bills: str, seed: str, calls: str, output: str) -> None:
+    """The forked process: never returns."""
+    try:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        logging.disable()
+        asyncio.run(main(place, bills, int(seed), int(calls)))
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead vanish at once
+    for line in sys.stdin:
+        if not (forked := os.fork()):
+            child(*line.split())
+        print(forked, flush=True)

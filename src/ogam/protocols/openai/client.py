@@ -69,6 +69,11 @@ class OpenAIEngine:
         self._api = Api(ref, vendor, http)
         self.capabilities = capabilities_of(ref.model, vendor.url)  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def own(self) -> bool:
+        """Whether it is OpenAI itself."""
+        return self._api.own
+
     def close(self) -> None:
         """Nothing of its own to let go of."""
 

@@ -15,13 +15,12 @@ import msgspec
 from starlette.responses import Response
 
 from ogam.capabilities.base import Capability, Units
-from ogam.gateway import bodies
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding
 from ogam.protocols.forwarding import Head
-from ogam.protocols.openai import errors, usage
+from ogam.protocols.openai import bodies, errors, usage
 from ogam.protocols.serving import Call
 
 # The paths whose streams tell their usage only when asked.
@@ -88,9 +87,14 @@ class _Body:
         size = len(msgspec.json.encode(body))
         return bodies.chat_body_bound(self._path, body, size, price)
 
-    def _made(self, model: str, *, paid: bool) -> bytes:
-        body = self._bounded if paid else self._body
-        return msgspec.json.encode({**body, "model": model})
+    def _made(self, engine: Any, model: str, *, paid: bool) -> bytes:
+        body = {**(self._bounded if paid else self._body), "model": model}
+        if not engine.own and "max_completion_tokens" not in self._body:
+            # Other servers know the older name alone, and would write without end.
+            most = body.pop("max_completion_tokens", None)
+            if most is not None:
+                body["max_tokens"] = most
+        return msgspec.json.encode(body)
 
     @property
     def _headers(self) -> list[tuple[str, str]]:
@@ -100,14 +104,14 @@ class _Body:
         self, engine: Any, model: str, *, paid: bool
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
-        made = self._made(model, paid=paid)
+        made = self._made(engine, model, paid=paid)
         got = await engine.forward(f"/{self._path}", made, self._headers)
         return Head(status=got.status, headers=got.headers), got.body, usage.usage_of(got.body)
 
     @asynccontextmanager
     async def open(self, engine: Any, model: str, *, paid: bool) -> AsyncGenerator[_Events]:
         """Send it, and read the reply as it comes."""
-        made = self._made(model, paid=paid)
+        made = self._made(engine, model, paid=paid)
         async with engine.forward_stream(f"/{self._path}", made, self._headers) as got:
             yield _Events(got, hides=paid and self._hides_usage)
 
@@ -117,8 +121,12 @@ class _Events:
 
     def __init__(self, got: Any, *, hides: bool) -> None:
         self._got, self._hides = got, hides
-        self.head = Head(status=got.status, headers=got.headers)
         self._tap = usage.UsageTap()
+
+    @property
+    def head(self) -> Head:
+        """What stands before the body."""
+        return Head(status=self._got.status, headers=self._got.headers)
 
     @property
     def units(self) -> Units | None:

@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from ogam.errors import EngineError, OgamError, OverloadedError, UnsupportedOptionError
+from ogam.gateway import caller
+from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key
 from ogam.protocols.openai import (
@@ -100,6 +102,7 @@ def _batches(gateway: Gateway, protocol: Protocol) -> Batches:
 
 def _answering(gateway: Gateway, protocol: Protocol) -> Answer:
     async def answer(key: str, endpoint: str, body: bytes, identity: str) -> tuple[int, bytes]:
+        request = identity
         while True:
             call = Call(
                 _request(endpoint, body),
@@ -110,12 +113,14 @@ def _answering(gateway: Gateway, protocol: Protocol) -> Answer:
                 request_id=identity,
             )
             call.key = Key(id=key)
+            caller.bind(Caller(key=call.key, protocol=protocol.name, request=request))
             try:
                 if decode(body, _Streamed).stream:
                     raise UnsupportedOptionError("A batch streams nothing.", param="stream")
                 response = await call.route.handler(call)
             except OverloadedError as error:
                 await asyncio.sleep(error.retry_after)
+                request = ""  # what was tried before may be in the ledger under that id
                 continue
             except OgamError as error:
                 response = errors.failure(error, call)

@@ -74,7 +74,6 @@ class UsageTap:
     def __init__(self) -> None:
         self.usage: Units | None = None
         self._rest = bytearray()
-        self._skipping = False
 
     def feed(self, chunk: bytes) -> None:
         """Read the next bytes."""
@@ -87,15 +86,11 @@ class UsageTap:
         end = max(rest.rfind(b"\n\n", fresh), rest.rfind(b"\n\r\n", fresh))
         if end < 0:
             if len(rest) > _MOST:
-                self._skipping = True
+                # What is left of it begins with no "data:", and is passed over.
                 del rest[:-3]
             return
         whole = bytes(rest[:end])
         del rest[: end + (3 if rest.startswith(b"\r", end + 1) else 2)]
-        if self._skipping:
-            # The end of an event that was too long.
-            self._skipping = False
-            whole = _BLANK.split(whole, 1)[1] if _BLANK.search(whole) else b""
         if _WORD not in whole or not _TOLD.search(whole):
             return
         for event in _BLANK.split(whole):

@@ -7,11 +7,11 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ogam.errors import InvalidRequestError
-from ogam.gateway.bodies import PER_TOOLS, chat_body_bound, decode, with_maximum
+from ogam.protocols.openai.bodies import PER_TOOLS, chat_body_bound, decode, with_maximum
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.prices import Billing, Book, Price
 
@@ -54,6 +54,7 @@ def units(path, body, price=PRICE):
 # --- reading -----------------------------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(TEXT, JSON))
 def test_what_any_reader_reads_alike_is_read(body):
     assert decode(json.dumps(body).encode()) == body
@@ -337,6 +338,7 @@ def test_what_is_free_goes_on_with_fields_nobody_here_knows():
     assert judged(CHAT, chat(anything=1), Price.free("it runs on this machine")) == Billing()
 
 
+@settings(max_examples=60)
 @given(st.sampled_from([CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS]), st.data())
 def test_any_body_is_bounded_or_refused_and_never_cheaper_than_its_bytes(path, data):
     names = st.sampled_from(
