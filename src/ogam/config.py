@@ -28,6 +28,7 @@ The environment, for one setting each: ``OGAM_THREADS=4``, ``OGAM_ROUTE_SPEAK=es
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +41,7 @@ from ogam.media.limits import Limits
 from ogam.routes import Route, Routes, Step, When, Written
 from ogam.vendors import VendorSettings
 
-__all__ = ["Config", "Ledger", "Route", "Routes", "Server", "Step", "When", "load", "path"]
+__all__ = ["Cache", "Config", "Ledger", "Route", "Routes", "Server", "Step", "When", "load", "path"]
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +94,19 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_output_tokens: int = 4096
 
 
+class Cache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where answers are kept for the routes that ask for it (docs/cache.md).
+
+    ``folder``: empty: ``cache`` in the data folder. ``max_bytes`` bounds what lies there; the
+    least recently used goes. ``encoder`` is the model here whose vectors tell which texts are
+    near each other.
+    """
+
+    folder: str = ""
+    max_bytes: int = 1_000_000_000
+    encoder: str = "starter/all-MiniLM-L6-v2"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. ``threads`` bounds how many engine calls work at once in this process.
 
@@ -107,6 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vendors: dict[str, VendorSettings] = {}
     prices: tuple[dict[str, Any], ...] = ()
     ledger: Ledger = Ledger()
+    cache: Cache = Cache()
     server: Server = Server()
     limits: Limits = Limits()
 
@@ -126,7 +141,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{file} is not valid TOML: {error}.") from None
     where = str(file) if file else "the defaults"
-    _check(values, where)
+    _check(values, where, file)
     for name, value in environ.items():
         if (place := _place(name)) is None:
             continue
@@ -160,6 +175,7 @@ def _place(variable: str) -> tuple[str, str] | None:
         ("OGAM_LIMIT_", "limits"),
         ("OGAM_SERVER_", "server"),
         ("OGAM_LEDGER_", "ledger"),
+        ("OGAM_CACHE_", "cache"),
     )
     for prefix, table in tables:
         if variable.startswith(prefix):
@@ -171,15 +187,16 @@ def _models(value: str) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
-def _check(values: dict[str, Any], where: str) -> Config:
+def _check(values: dict[str, Any], where: str, file: Path | None = None) -> Config:
     try:
         # Not strict: a number from the environment comes as text.
         config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{where} is wrong: {error}.") from None
+        raise ConfigurationError(f"{where}{_line(file, str(error))} is wrong: {error}.") from None
     numbers = {
         "threads": config.threads,
         "max_output_tokens": config.ledger.max_output_tokens,
+        "cache.max_bytes": config.cache.max_bytes,
         **msgspec.structs.asdict(config.limits),
     }
     for name, number in numbers.items():
@@ -190,3 +207,15 @@ def _check(values: dict[str, Any], where: str) -> Config:
         if (wrong := routes.problem(routes.route(written))) is not None:
             raise ConfigurationError(f"{where} is wrong: in {name}, {wrong}.")
     return config
+
+
+def _line(file: Path | None, said: str) -> str:
+    """``:12`` where the setting stands that an error is about."""
+    if file is None:
+        return ""
+    from ogam import toml_lines
+
+    text = file.read_text(encoding="utf-8")
+    value = re.search("'([^']+)'", said)
+    number = toml_lines.line(text, toml_lines.place(said), value[1] if value else "")
+    return f":{number}" if number else ""

@@ -19,7 +19,7 @@ import importlib
 import importlib.util
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,17 @@ class Registry:
                         "%s has a head that was never trained: its answers are noise", name
                     )
             return engine
+
+    def revise(self, vendors: Mapping[str, Vendor], changed: Collection[str]) -> None:
+        """Know other ``vendors``. Engines that call the ``changed`` ones are made anew; calls
+        under way end on the old ones, whose connections end by themselves once they are idle.
+        """
+        with self._lock:
+            self._vendors = vendors
+            for name in [one for one in self._engines if one.partition("/")[0] in changed]:
+                del self._engines[name]
+            for name in changed:
+                self._clients.pop(name, None)
 
     def _calling(self, ref: ModelRef, vendor: Vendor) -> Any:
         """The engine that calls a vendor; all of its models share the vendor's connections."""

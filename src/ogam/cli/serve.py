@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import suppress
@@ -88,7 +89,13 @@ def serve(
             _say(f"  gRPC is off, as it is not installed: {install_line('grpc')}")
 
     server = run.Server(config, grpc=not missing if grpc is None else grpc, tls=authority)
-    process.serve(server, preload=wanted, tell=tell, note=output.note)
+    process.serve(
+        server,
+        preload=wanted,
+        tell=tell,
+        note=output.note,
+        file=configuration.path(os.environ),
+    )
 
 
 def _preloaded(config: Config, asked: list[str] | tuple[str, ...]) -> list[Capability]:

@@ -54,7 +54,7 @@ class Gateway:
         self, config: Config, *, queue: int | None = None, keys: Keys | None = None
     ) -> None:
         self.config = config
-        self.limits = Limits(keys or Keys())
+        self.limits = Limits(Keys() if keys is None else keys)
         self.vendors = vendors.found(config.vendors)
         self.registry = Registry(self.vendors)
         self.spending = Spending(config)
@@ -75,6 +75,29 @@ class Gateway:
         """End every engine and thread. Work that still runs is told to stop."""
         self.registry.close()
         self._workers.close()
+
+    def reconfigure(self, config: Config) -> None:
+        """From the next request on, follow ``config``: its routes, names, vendors and prices.
+
+        What is under way ends as it began. ConfigurationError where a vendor or a price is wrong;
+        then nothing has changed.
+        """
+        found = vendors.found(config.vendors)
+        self.spending.reprice(config.prices)
+        self.config = msgspec.structs.replace(
+            self.config,
+            routes=config.routes,
+            names=config.names,
+            vendors=config.vendors,
+            prices=config.prices,
+        )
+        changed = {name for name, one in self.vendors.items() if found.get(name) != one}
+        self.vendors = found
+        self.registry.revise(found, changed)
+        for name in [one for one in self._breakers if one.partition("/")[0] in changed]:
+            del self._breakers[name]
+        for cached in ("_named", "_spoken"):
+            vars(self).pop(cached, None)
 
     def route(self, capability: Capability, target: Target) -> Route:
         """The route to follow: the one named, else the capability's."""

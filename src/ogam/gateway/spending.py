@@ -5,6 +5,7 @@ it did cost is settled after. Knows prices, bounds and the ledger; no engine.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ogam.capabilities.base import Capability, Result, Units
@@ -109,6 +110,13 @@ class Spending:
 
             self._book = Book.load(self._config.prices)
         return self._book
+
+    def reprice(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take other rows before the shipped prices. ConfigurationError names a wrong one."""
+        from ogam.gateway.prices import Book
+
+        self._book = Book.load(rows)
+        self._prices.clear()
 
     async def open(self) -> Ledger:
         """The ledger, open."""

@@ -10,8 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from ogam import config as configuration
 from ogam.capabilities.base import Capability
+from ogam.server import reload
 from ogam.server.run import Ports, Server
 
 
@@ -21,19 +24,21 @@ def serve(
     preload: Sequence[Capability],
     tell: Callable[[Ports], None],
     note: Callable[[str], None],
+    file: Path | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; a second one ends the process at once.
 
-    ``tell(ports)`` is called once all answers, ``note`` with a line for the user.
+    ``tell(ports)`` is called once all answers, ``note`` with a line for the user. Changes of
+    the settings' ``file`` are followed.
     """
     _raise_open_files()
     try:
         import uvloop
     except ImportError:  # Windows has none
-        asyncio.run(_main(server, preload, tell, note))
+        asyncio.run(_main(server, preload, tell, note, file))
     else:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_main(server, preload, tell, note))
+            runner.run(_main(server, preload, tell, note, file))
     _leave()
 
 
@@ -56,6 +61,7 @@ async def _main(
     preload: Sequence[Capability],
     tell: Callable[[Ports], None],
     note: Callable[[str], None],
+    file: Path | None,
 ) -> None:
     told = asyncio.Event()
 
@@ -73,6 +79,8 @@ async def _main(
             await server.gateway.preload(preload)
             server.ready = not told.is_set()
         tell(ports)
+        if file is not None:
+            await reload.follow(server.gateway, file, configuration.load, note)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
