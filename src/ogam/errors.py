@@ -11,7 +11,8 @@ The tree::
     │   ├── UnknownEngineError
     │   ├── UnknownModelError
     │   ├── UnknownVoiceError
-    │   └── UnknownLanguageError
+    │   ├── UnknownLanguageError
+    │   └── ReplayMissError        only recordings may answer, and none is of this request
     ├── AuthenticationError        the key is missing, or nobody here knows it
     ├── ForbiddenError             the key is known, and may not do this
     ├── OverloadedError            too much work is waiting; later it will go
@@ -55,6 +56,7 @@ __all__ = [
     "OutputError",
     "OverloadedError",
     "RateLimitedError",
+    "ReplayMissError",
     "TooLargeError",
     "UnknownEngineError",
     "UnknownLanguageError",
@@ -113,6 +115,10 @@ class UnknownLanguageError(NotFoundError):
     """The engine does not know that language."""
 
 
+class ReplayMissError(NotFoundError):
+    """The route answers from recordings alone, and has none of this request."""
+
+
 class AuthenticationError(OgamError):
     """The caller showed no key, or one that is not known."""
 
@@ -130,7 +136,15 @@ class OverloadedError(OgamError):
 
 
 class RateLimitedError(OverloadedError):
-    """The caller's key has used up what it may in this time."""
+    """The caller's key has used up what it may in this time. ``limit``: of what, or
+    ``concurrent`` where it has as many calls at a time as it may.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after: float = 1.0, limit: str = ""
+    ) -> None:
+        self.limit = limit
+        super().__init__(message, hint=hint, retry_after=retry_after)
 
 
 class BudgetError(OgamError):

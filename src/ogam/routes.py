@@ -66,7 +66,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     asked again where that is safe. ``over_budget``: what a budget refuses is refused to the
     caller, or goes to the ``next`` model that costs nothing. ``cache``: equal requests get the
     answer of the first (``exact``), or texts nearer than ``similarity`` (cosine) too
-    (``semantic``); ``replay`` answers from what was kept before and from nothing else.
+    (``semantic``); ``replay`` answers from what was kept before and from nothing else
+    (docs/cache.md). What is older than ``cache_seconds`` is asked for again; with
+    ``cache_per_key`` no key gets what another one asked for.
     ``record`` keeps text and answer of each call in the ledger, without what matches
     ``redact`` (regular expressions).
     """
@@ -77,6 +79,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     over_budget: Literal["refuse", "next"] = "refuse"
     cache: Literal["", "exact", "semantic", "replay"] = ""
     cache_seconds: float = 86_400.0
+    cache_per_key: bool = False
     similarity: float = 0.97
     record: bool = False
     redact: tuple[str, ...] = ()
@@ -133,6 +136,8 @@ def problem(given: Route) -> str | None:
         return "timeout must be above 0"
     if given.retries < 0 or given.retries > 10:
         return "retries must be from 0 to 10"
+    if not given.cache_seconds > 0:
+        return "cache_seconds must be above 0"
     if not 0 < given.similarity <= 1:
         return "similarity must be above 0 and at most 1"
     for step in given.steps:

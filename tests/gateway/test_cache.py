@@ -25,7 +25,7 @@ from ogam.gateway.cache import Ask, Cache
 from ogam.gateway.caller import Caller
 from ogam.gateway.keys import Key
 from ogam.gateway.trail import Trail
-from ogam.routes import Route, Step
+from ogam.routes import Route
 
 ASKED = GenerateRequest(prompt="Where is the river?")
 EXACT = Route(models=("fake",), cache="exact")
@@ -112,8 +112,12 @@ async def turns(count: int = 20) -> None:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not true():
+        while not true():  # noqa: ASYNC110 - what is awaited is told by no event
             await asyncio.sleep(0.002)
+
+
+def files_in(folder: Path, pattern: str = "**/*") -> list[Path]:
+    return [path for path in folder.glob(pattern) if path.is_file()]
 
 
 @looped
@@ -147,7 +151,7 @@ async def test_without_a_cache_every_call_is_carried_out(tmp_path: Path):
         await all_of(desk.stream(ask))
         assert ask.trail.cache == ""
     assert len(desk.calls) == 4
-    assert list(tmp_path.iterdir()) == []
+    assert files_in(tmp_path) == []
 
 
 @looped
@@ -235,6 +239,31 @@ async def test_the_work_stops_when_nobody_waits_any_more(tmp_path: Path):
 
 
 @looped
+async def test_a_caller_who_leaves_at_once_leaves_nothing_behind(tmp_path: Path):
+    desk = Desk(tmp_path)
+    ask = desk.ask(ASKED)
+    task = asyncio.create_task(desk.answer(ask))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await turns()
+    assert (desk.calls, [one[0] for one in desk.ended]) == ([], [ask.trail])
+    assert isinstance(await desk.answer(desk.ask(ASKED)), GenerateResult)
+
+
+@looped
+async def test_who_asks_again_after_a_failure_is_not_told_the_old_one(tmp_path: Path):
+    desk = Desk(tmp_path)
+
+    async def fail() -> Any:
+        raise EngineError("It broke.")
+
+    with pytest.raises(EngineError):
+        await desk.cache.answer(desk.ask(ASKED), fail)
+    assert isinstance(await desk.answer(desk.ask(ASKED)), GenerateResult)
+
+
+@looped
 async def test_a_failure_is_everyones_and_is_not_kept(tmp_path: Path):
     desk = Desk(tmp_path)
     failures = 0
@@ -306,7 +335,7 @@ async def test_a_damaged_answer_is_asked_for_again_and_mended(tmp_path: Path):
     desk = Desk(tmp_path)
     await desk.answer(desk.ask(ASKED))
     await desk.cache.aclose()
-    [entry] = (path for path in tmp_path.rglob("*") if path.is_file())
+    [entry] = files_in(tmp_path)
     entry.write_bytes(entry.read_bytes()[:-1])
     await desk.answer(desk.ask(ASKED))
     await desk.cache.aclose()
@@ -420,7 +449,7 @@ async def test_replay_without_a_recording_says_of_what_and_how_to_make_it(tmp_pa
     with pytest.raises(ReplayMissError):
         await all_of(desk.stream(desk.ask(ASKED, REPLAY)))
     assert desk.calls == []
-    assert list(tmp_path.iterdir()) == []
+    assert files_in(tmp_path) == []
 
 
 @looped
@@ -467,7 +496,7 @@ async def test_a_near_text_whose_answer_is_gone_is_asked_and_the_next_found(tmp_
     near = Route(models=("fake",), cache="semantic", similarity=0.9)
     await desk.answer(desk.ask(GenerateRequest(prompt="Where is the river?"), near))
     await desk.cache.aclose()
-    for path in tmp_path.glob("??/*"):
+    for path in files_in(tmp_path, "??/*"):
         path.unlink()
     ask = desk.ask(GenerateRequest(prompt="Where's the river?"), near)
     await desk.answer(ask)

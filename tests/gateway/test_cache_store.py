@@ -184,7 +184,7 @@ def test_the_nearest_come_first_and_only_those_near_enough(tmp_path: Path):
 
 
 def test_what_another_process_adds_or_removes_is_seen(tmp_path: Path):
-    here, there = (Nearest(Store(tmp_path, 1_000_000)) for _ in range(2))
+    here, there = (Nearest(Store(tmp_path, 1_000_000), fresh_seconds=0) for _ in range(2))
     for number in range(5):
         there.add(SCOPE, key_of(number), unit(1, number))
         assert len(here.find(SCOPE, unit(1, 2), -1)) == number + 1
@@ -211,3 +211,13 @@ def test_a_damaged_vector_is_forgotten(tmp_path: Path):
     nearest.add(SCOPE, key_of(9), unit(1, 0))
     assert [one.key for one in nearest.find(SCOPE, unit(1, 0), -1)] == [key_of(9)]
     assert store.measure()[0] == 1
+
+
+def test_what_is_added_and_removed_here_is_seen_at_once(tmp_path: Path):
+    nearest = Nearest(Store(tmp_path, 1_000_000), fresh_seconds=1e9)
+    for number in range(200):
+        nearest.find(SCOPE, unit(1, 0), 0)
+        nearest.add(SCOPE, key_of(number), unit(1, number))
+    nearest.remove(SCOPE, key_of(7))
+    found = nearest.find(SCOPE, unit(1, 7), 0)
+    assert {one.key for one in found[:2]} == {key_of(6), key_of(8)}

@@ -104,6 +104,16 @@ def document_bound(kind: str, price: Price, characters: int | None = None) -> Bi
     return _characters(max(most, least))
 
 
+def characters_bound(count: int, price: Price) -> Billing | Unprovable:
+    """The most that ``count`` characters of text are billed for."""
+    if price.bills not in ("nothing", "characters"):
+        return Unprovable(
+            reason=f"A price by {price.bills} says nothing about characters.",
+            hint="Put a row that does into [[prices]] of ogam.toml.",
+        )
+    return _characters(count) if price.bills == "characters" else Billing()
+
+
 def text_bytes(texts: Sequence[str]) -> int:
     """Bytes in UTF-8: the most tokens a byte-level tokenizer can make of the texts."""
     return sum(len(text.encode()) for text in texts)

@@ -85,8 +85,8 @@ class Cache:
     async def aclose(self) -> None:
         """Wait until what was answered is kept; stop what was not."""
         here = asyncio.get_running_loop()
-        for which, flight in list(self._flights.items()):
-            if which[0] is here:
+        for which in [one for one in self._flights if one[0] is here]:
+            if (flight := self._flights.pop(which, None)) is not None:
                 await flight.settled()
 
     def _keeps(self, ask: Ask) -> bool:
@@ -139,17 +139,24 @@ class Cache:
             *(key, ask.patient, route.cache, route.cache_seconds, route.similarity),
         )
         flight = self._flights.get(which)
-        own = flight is None or flight.failed
-        if flight is None or own:
+        own = flight is None
+        if flight is None:
             flight = self._flights[which] = Flight(ask.trail, self._end)
-
-            def over(done: Flight = flight) -> None:
-                if self._flights.get(which) is done:
-                    del self._flights[which]
-
-            flight.begin(self._carried_out(flight, ask, key, work), over)
+            flight.begin(self._joinable(which, flight, ask, key, work))
         flight.enter()
         return which, flight, own
+
+    async def _joinable(
+        self, which: tuple[Any, ...], flight: Flight, ask: Ask, key: str, work: Work
+    ) -> None:
+        """Work that may be joined until it ends. By the work itself: a callback comes too late
+        for a caller who asks again at once, and would be given a failure that is over.
+        """
+        try:
+            await self._carried_out(flight, ask, key, work)
+        finally:
+            if self._flights.get(which) is flight:
+                del self._flights[which]
 
     async def _carried_out(self, flight: Flight, ask: Ask, key: str, work: Work) -> None:
         found = await self._kept(ask, key, ask.route.cache_seconds)

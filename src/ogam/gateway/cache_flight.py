@@ -37,11 +37,10 @@ class Flight:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, work: Coroutine[Any, Any, None], over: Callable[[], None]) -> None:
-        """Start the work; it calls :meth:`add`. ``over`` is called when it has ended."""
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start the work; it calls :meth:`add`."""
 
         def done(task: asyncio.Task[None]) -> None:
-            over()
             error = None if task.cancelled() else task.exception()
             self._tell()
             if self.trail.left:
@@ -49,11 +48,6 @@ class Flight:
 
         self._task = asyncio.create_task(work)
         self._task.add_done_callback(done)
-
-    @property
-    def failed(self) -> bool:
-        """Whether it ended without an answer: nobody joins it any more."""
-        return self.result is None and self._task is not None and self._task.done()
 
     def add(self, piece: Any) -> None:
         """The next piece; a Result is the last."""

@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 class Caller:
     """One request's. ``asked`` is the model's name as the client gave it; ``answered`` becomes
     the model that answered, once one has. ``trail`` is of a call that was begun and is not over,
-    ``rest`` the steps that it has still to try.
+    ``rest`` the steps that it has still to try. ``trace`` is the W3C traceparent that came with
+    the request.
     """
 
-    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol", "rest", "trail")
+    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol", "rest", "trace", "trail")
 
     def __init__(
-        self, *, key: Key | None = None, protocol: str = "library", request: str = ""
+        self,
+        *,
+        key: Key | None = None,
+        protocol: str = "library",
+        request: str = "",
+        trace: str = "",
     ) -> None:
         self.key = key or ANYONE
-        self.protocol = protocol
+        self.protocol, self.trace = protocol, trace
         self.id = request or ids.new()
         self.answered = self.asked = ""
         self.trail: Trail | None = None

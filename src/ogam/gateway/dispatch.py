@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
 from contextlib import aclosing, nullcontext
 from functools import cached_property
 from typing import Any, TypeVar
@@ -56,14 +63,15 @@ class Gateway:
         self.config = config
         self.limits = Limits(Keys() if keys is None else keys)
         self.vendors = vendors.found(config.vendors)
-        self.registry = Registry(self.vendors)
+        # Who asks over the wire may name any model there is: those no route names are bounded.
+        most = None if queue is None else config.server.models
+        self.registry = Registry(self.vendors, most=most, kept=self.named, closed=self._forget)
         self.spending = Spending(config)
         self._queue = queue
         self._doors: dict[str, Door] = {}
         self._batchers: dict[tuple[str, str], Batcher] = {}
         self._breakers: dict[str, Breaker] = {}
         self._workers = Workers(config.threads)
-        self.run = self._workers.run
 
     async def aclose(self) -> None:
         """Write down what is not yet, and end every engine and thread."""
@@ -129,6 +137,11 @@ class Gateway:
                 param="model",
             )
         return engine
+
+    async def run(self, name: str, function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
+        """Run one call of the engine of ``name``: see :meth:`Workers.run`."""
+        with self.registry.held(name):
+            return await self._workers.run(name, function, *args)
 
     async def preload(self, capabilities: Iterable[Capability]) -> None:
         """Load the models of the routes of ``capabilities``, where their engines can ahead."""
@@ -208,6 +221,10 @@ class Gateway:
         raise walk.failure()
 
     async def _one(self, name: str, capability: Capability, request: Any, patient: bool) -> Any:
+        with self.registry.held(name):
+            return await self._queued(name, capability, request, patient)
+
+    async def _queued(self, name: str, capability: Capability, request: Any, patient: bool) -> Any:
         engine = self.engine(capability, name)
         work = getattr(engine, capability)
         if self._queue is None or name in self.vendors:
@@ -267,20 +284,26 @@ class Gateway:
             async with attempt:
                 await attempt.begin()
                 name = attempt.step.model
-                work = getattr(self.engine(capability, name), f"{capability}_stream")
-                own = self._bounded(request[0]) if attempt.paid else request[0]
-                alone = self._queue is None or attempt.vendor is not None
-                door = nullcontext() if alone else self._door(name).entered(patient=False)
-                source = self._workers.stream(name, work(own, *request[1:]), live=live)
-                async with door, aclosing(source) as pieces:
-                    # Its first piece may need all of the sound that is yet to be spoken.
-                    first = await (anext(pieces, None) if live else attempt.within(_first(pieces)))
-                    attempt.commit()
-                    walk.trail.caller.answered = name
-                    if first is not None:
-                        yield _noted(attempt, first)
-                    async for piece in pieces:
-                        yield _noted(attempt, piece)
+                with self.registry.held(name):
+                    engine = self.engine(capability, name)
+                    work = getattr(engine, f"{capability}_stream")
+                    own = self._bounded(request[0]) if attempt.paid else request[0]
+                    alone = self._queue is None or attempt.vendor is not None
+                    door = nullcontext() if alone else self._door(name).entered(patient=False)
+                    waits = getattr(engine, "waits", False)
+                    pulled = work(own, *request[1:])
+                    source = self._workers.stream(name, pulled, live=live, waits=waits)
+                    async with door, aclosing(source) as pieces:
+                        # Its first piece may need all of the sound that is yet to be spoken.
+                        first = await (
+                            anext(pieces, None) if live else attempt.within(_first(pieces))
+                        )
+                        attempt.commit()
+                        walk.trail.caller.answered = name
+                        if first is not None:
+                            yield _noted(attempt, first)
+                        async for piece in pieces:
+                            yield _noted(attempt, piece)
                 return
         raise walk.failure()
 
@@ -338,6 +361,10 @@ class Gateway:
         written = [*(getattr(own, one) for one in CAPABILITIES), *self.config.names.values()]
         return frozenset(one for route in written for one in routes.route(route).names)
 
+    def named(self) -> frozenset[str]:
+        """The models of all routes."""
+        return self._named
+
     @cached_property
     def _spoken(self) -> frozenset[str]:
         """The protocols of the vendors that routes lead to."""
@@ -371,6 +398,12 @@ class Gateway:
         if door is None:
             door = self._doors[name] = Door(name, self._queue or 1)
         return door
+
+    def _forget(self, name: str) -> None:
+        """Drop what is kept beside an engine that is closed."""
+        self._doors.pop(name, None)
+        for capability in CAPABILITIES:
+            self._batchers.pop((name, capability), None)
 
     def _stamp(self, result: R, trail: Trail) -> R:
         timing = Timing(total=time.perf_counter() - trail.started, first=trail.first_seconds)

@@ -12,7 +12,7 @@ import time
 from ogam.capabilities.base import Capability, Units
 from ogam.errors import RateLimitedError
 from ogam.gateway.caller import Caller
-from ogam.gateway.keys import Keys
+from ogam.gateway.keys import Key, Keys
 from ogam.gateway.policy import Policy
 
 # limit -> what it counts, in words
@@ -122,6 +122,11 @@ class Limits:
         if use.requests is not None:
             use.requests.take(1, now)
         return Ticket(use)
+
+    def running(self, key: Key) -> int:
+        """How many calls of the key are under way, where it has limits."""
+        use = self._uses.get(key.id)
+        return 0 if use is None else use.running
 
     def _renewed(self, key: str, policy: Policy, now: float) -> _Use:
         """The key's counts, which go on where the keys were only read again."""

@@ -5,13 +5,13 @@ it did cost is settled after. Knows prices, bounds and the ledger; no engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ogam.capabilities.base import Capability, Result, Units
 from ogam.capabilities.speech_recognition import TranscribeRequest
 from ogam.config import Config
-from ogam.errors import UnpricedError
+from ogam.errors import InvalidRequestError, NotFoundError, UnpricedError
 from ogam.gateway import bounds
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
@@ -20,7 +20,8 @@ from ogam.vendors import Vendor
 
 # Imported where they are used: what costs nothing loads no database.
 if TYPE_CHECKING:
-    from ogam.gateway.ledger import Ledger
+    from ogam.gateway.caller import Caller
+    from ogam.gateway.ledger import Ledger, Row
     from ogam.gateway.prices import Book
 
 # Prices found and kept, so that a call need not search for them.
@@ -53,12 +54,12 @@ class Valued:
 
 
 class Stake:
-    """What was set aside for one attempt. One of its methods is called, once."""
+    """What was set aside for one attempt, as ``hold``. One of its methods is called, once."""
 
     def __init__(
         self, trail: Trail, hold: str, price: Price | None, features: tuple[str, ...]
     ) -> None:
-        self._trail, self._hold, self._price, self._features = trail, hold, price, features
+        self._trail, self.hold, self._price, self._features = trail, hold, price, features
 
     def settle(self, result: Result) -> None:
         """It answered: what that costs. What has no price is written down as unknown."""
@@ -89,7 +90,7 @@ class Stake:
     def _end(self, cost: int | None, outcome: Any) -> None:
         from ogam.gateway.ledger import Settlement
 
-        self._trail.settlements.append(Settlement(hold=self._hold, cost=cost, outcome=outcome))
+        self._trail.settlements.append(Settlement(hold=self.hold, cost=cost, outcome=outcome))
 
 
 class Spending:
@@ -101,6 +102,8 @@ class Spending:
         self._prices: dict[tuple[str, str, Capability], Price | None] = {}
         self._ledger: Ledger | None = None
         self._opening = asyncio.Lock()
+        # Told of each call once it is over: its row, and who asked.
+        self.observers: list[Callable[[Row, Caller], None]] = []
 
     @property
     def book(self) -> Book:
@@ -180,6 +183,20 @@ class Spending:
             ) from None
         return Stake(trail, hold, price, asked.features)
 
+    async def reconcile(self, hold: str, capability: Capability, name: str, units: Units) -> None:
+        """Settle what was left of an attempt of the model ``name``, which has told by now.
+
+        Nothing where that was done before. LedgerError where it cannot be written.
+        """
+        vendor, _, model = name.partition("/")
+        price = self._price(vendor, model, capability)
+        try:
+            cost = price.cost(Billing(units=units)) if price is not None else 0
+            ledger = await self.open()
+            await ledger.reconcile(hold, cost)
+        except (InvalidRequestError, NotFoundError, UnpricedError):
+            return
+
     def _price(self, vendor: str, model: str, capability: Capability) -> Price | None:
         key = (vendor, model, capability)
         if key not in self._prices:
@@ -193,5 +210,10 @@ class Spending:
         """The call is over: its row and its settlements go to the ledger, where one is open."""
         if trail.ticket is not None:
             trail.ticket.close(result.units if result else Units())
+        if self._ledger is None and not self.observers:
+            return
+        row = trail.row(result, error)
         if self._ledger is not None:
-            self._ledger.settle(trail.row(result, error), trail.settlements)
+            self._ledger.settle(row, trail.settlements)
+        for tell in self.observers:
+            tell(row, trail.caller)

@@ -138,6 +138,11 @@ class Attempt:
         """Whether it may cost money."""
         return self.vendor is not None and not self.vendor.free
 
+    @property
+    def hold(self) -> str:
+        """The id of what was set aside for it; empty where nothing was."""
+        return self._stake.hold if self._stake else ""
+
     async def begin(self) -> None:
         """Pass the breaker and set money aside; nothing was sent before."""
         if self.vendor is None:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 # Streams that wait for live sound hold a thread while they wait, so they have threads of
 # their own: sixteen people talking at once do not stop an embedding.
 _LIVE_STREAMS = 16
+# So have calls that only wait for an engine's own threads: it sees many at once, as it writes
+# them together.
+_WAITING = 32
 _END = object()
 
 
@@ -29,34 +32,39 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ogam")
         self._live = ThreadPoolExecutor(_LIVE_STREAMS, thread_name_prefix="ogam-live")
+        self._waiting = ThreadPoolExecutor(_WAITING, thread_name_prefix="ogam-waiting")
         self._talking = 0
 
     def close(self) -> None:
         """End the threads. Work that still runs is told to stop."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._live.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._live, self._waiting):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, name: str, function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
         """Run one blocking or asynchronous engine call, stopping it when the caller goes."""
         async with _watched(name) as context:
             if iscoroutinefunction(function):
                 return await function(*args)
+            waits = getattr(getattr(function, "__self__", None), "waits", False)
             answer = await asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: context.run(function, *args)
+                self._waiting if waits else self._threads, lambda: context.run(function, *args)
             )
             return await answer if isawaitable(answer) else cast(T, answer)
 
-    async def stream(self, name: str, source: Any, *, live: bool) -> AsyncGenerator[Any]:
-        """Yield what an engine's stream yields.
+    async def stream(
+        self, name: str, source: Any, *, live: bool, waits: bool = False
+    ) -> AsyncGenerator[Any]:
+        """Yield what an engine's stream yields; ``waits`` as the engine says it.
 
         Each piece is made when it is taken, so a slow reader holds no thread between pieces.
         OverloadedError where as many ``live`` streams are open as there are threads for them.
         """
+        threads = self._live if live else self._waiting if waits else self._threads
         async with _watched(name) as context, self._thread_for(live):
             pieces = (
                 cast(AsyncIterator[Any], source)
                 if hasattr(source, "__anext__")
-                else _in_threads(source, context, self._live if live else self._threads)
+                else _in_threads(source, context, threads)
             )
             try:
                 async for piece in pieces:

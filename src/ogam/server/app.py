@@ -168,7 +168,8 @@ class App:
             return self._unknown(protocol, request.scope)
         if not call.route.open:
             call.key = self._keys.check(protocol.key(request), protocol.name)
-        caller.bind(Caller(key=call.key, protocol=protocol.name, request=call.id))
+        trace = request.headers.get("traceparent", "")
+        caller.bind(Caller(key=call.key, protocol=protocol.name, request=call.id, trace=trace))
         if self.draining:
             raise OverloadedError("The server is stopping.", retry_after=2)
         exchange.check_length()

@@ -1,33 +1,76 @@
-"""What the server counts, for Prometheus."""
+"""What the server counts, for Prometheus: requests that were answered, and what calls came to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from ogam.gateway.caller import Caller
+from ogam.gateway.ledger.values import Row
+
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
+_UNITS = ("input_tokens", "output_tokens", "characters", "audio_ms", "image_features")
 
 
 class Metrics:
-    """Counts of one server. In a registry of its own, so that several may live in a process."""
+    """Counts of one server. In a registry of its own, so that several may live in a process.
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+    ``known`` gives the models that routes name: others, which clients may name without end, are
+    counted as one.
+    """
+
+    def __init__(self, known: Callable[[], Collection[str]] = tuple) -> None:
+        self._registry = own = CollectorRegistry()
+        self._known = known
         names = ("protocol", "route", "status")
-        self._requests = Counter(
-            "ogam_requests", "Requests answered", names, registry=self._registry
-        )
+        self._requests = Counter("ogam_requests", "Requests answered", names, registry=own)
         self._seconds = Histogram(
             "ogam_request_seconds",
             "Seconds until the whole reply was sent",
             names[:2],
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=own,
         )
+        told = ("capability", "model", "status", "cache")
+        self._calls = Counter("ogam_calls", "Calls of the gateway", told, registry=own)
+        self._call_seconds = Histogram(
+            "ogam_call_seconds",
+            "Seconds a call took",
+            told[:2],
+            buckets=_SECONDS,
+            registry=own,
+        )
+        tried = ("model", "outcome")
+        self._attempts = Counter("ogam_attempts", "Models tried", tried, registry=own)
+        self._units = Counter(
+            "ogam_units", "What vendors bill for", ("model", "unit"), registry=own
+        )
+        self._cost = Counter("ogam_cost_dollars", "What calls cost", ("model",), registry=own)
 
     def count(self, protocol: str, route: str, status: int, seconds: float) -> None:
         """One request was answered."""
         self._requests.labels(protocol, route, str(status)).inc()
         self._seconds.labels(protocol, route).observe(seconds)
+
+    def call(self, row: Row, _: Caller) -> None:
+        """One call of the gateway is over."""
+        model = self._named(row.model)
+        self._calls.labels(row.capability, model, row.status, row.cache).inc()
+        self._call_seconds.labels(row.capability, model).observe(row.total_ms / 1000)
+        for one in row.attempts:
+            self._attempts.labels(self._named(one.model), one.outcome).inc()
+        for unit in _UNITS:
+            if count := getattr(row.units, unit):
+                self._units.labels(model, unit).inc(count)
+        if row.cost:
+            self._cost.labels(model).inc(row.cost / 1e9)
+
+    def _named(self, model: str) -> str:
+        known = self._known()
+        if not model or all(one in known for one in model.split(",")):
+            return model
+        return f"{model.partition('/')[0]}/*"
 
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""

@@ -29,6 +29,7 @@ from ogam.protocols.serving import Protocol
 from ogam.server import console, openapi
 from ogam.server.app import App, Plain, page
 from ogam.server.metrics import Metrics
+from ogam.server.telemetry import Traces, logged
 from ogam.server.tls import Authority
 
 PROTOCOLS = ("openai", "elevenlabs", "deepl", "google_vision", "google_speech")
@@ -80,7 +81,14 @@ class Server:
         self.gateway = Gateway(config, queue=own.queue, keys=keys)
         self.ready = False
         self._keys = keys
-        self._metrics = Metrics()
+        self._metrics = Metrics(self.gateway.named)
+        self._traces = Traces(config.telemetry.traces) if config.telemetry.traces else None
+        observers = self.gateway.spending.observers
+        observers.append(self._metrics.call)
+        if config.telemetry.log:
+            observers.append(logged(config.telemetry.log))
+        if self._traces is not None:
+            observers.append(self._traces.call)
         found = protocols()
         self.app = App(
             self.gateway,
@@ -208,6 +216,8 @@ class Server:
         await self._started.aclose()
         await self._keys.close()
         await self.gateway.aclose()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -83,9 +83,14 @@ class Postgres:
                 time.sleep(0.05)
         raise AssertionError("PostgreSQL did not start")
 
-    def stop(self) -> None:
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Ends every connection; with SIGQUIT nothing is put in order first."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # ends every connection
+            self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
 
@@ -121,7 +126,7 @@ def postgres() -> Iterator[Postgres]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.stop(signal.SIGQUIT)
         shutil.rmtree(server.folder, ignore_errors=True)
 
 

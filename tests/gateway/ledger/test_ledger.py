@@ -249,7 +249,7 @@ def test_ids_and_amounts_that_cannot_be_are_refused(run, books):
         ):
             with pytest.raises(InvalidRequestError):
                 await ledger.set_budget(wrong)
-        with pytest.raises(InvalidRequestError, match="usage is grouped by|Usage is grouped by"):
+        with pytest.raises(InvalidRequestError, match="Usage is grouped by"):
             await ledger.usage(["color"])  # type: ignore[list-item]
         (state,) = await ledger.budgets(books.NOON)
         assert state.held == 200
@@ -403,7 +403,7 @@ def test_a_wrong_pattern_or_place_is_refused(tmp_path):
         for place in places:
             await Ledger(place, **options).open()
 
-    for place in ("mysql://somewhere/x", "sqlite://", "sqlite:///:memory:", "postgres:/:/"):
+    for place in ("mysql://somewhere/x", "sqlite://", "sqlite:///:memory:", "postgresql://a:b:c/d"):
         with pytest.raises(ConfigurationError, match="neither a file of SQLite"):
             asyncio.run(opening(place))
     with pytest.raises(ConfigurationError, match="no regular expression"):

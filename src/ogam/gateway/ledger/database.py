@@ -26,6 +26,8 @@ Durable = Literal["process", "power"]
 _BUSY = 0.25
 # Beyond this PostgreSQL gives up on its own: a statement here takes milliseconds.
 _STATEMENT_MS, _REPORT_MS = 5_000, 60_000
+_MAGIC = b"SQLite format 3\0"
+_ELSEWHERE = "Choose another place in ogam.toml: [ledger] url."
 
 
 class DownError(Exception):
@@ -57,12 +59,15 @@ class Database:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600))
+            with os.fdopen(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600), "rb") as file:
+                begins = file.read(len(_MAGIC))
         except OSError as error:
             raise LedgerError(
                 f"The ledger {self._file} cannot be written: {error.strerror}.",
-                hint="Choose another place in ogam.toml: [ledger] url.",
+                hint=_ELSEWHERE,
             ) from None
+        if begins not in (b"", _MAGIC):
+            raise LedgerError(f"{self._file} is another kind of file.", hint=_ELSEWHERE)
 
     def connect(self) -> None:
         """Connect anew. DownError where that fails; never makes a file that was there before."""

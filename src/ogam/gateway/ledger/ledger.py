@@ -7,6 +7,7 @@ awaited (:meth:`Ledger.hold`, :meth:`Ledger.sent`); what is written down after i
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import secrets
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ogam.errors import InvalidRequestError, LedgerError
-from ogam.gateway.ledger.operations import Admit, Operation, Record, Send, Settle, Task
+from ogam.gateway.ledger.operations import Admit, Operation, Reconcile, Record, Send, Settle, Task
 from ogam.gateway.ledger.values import (
     Budget,
     BudgetState,
@@ -35,7 +36,8 @@ from ogam.gateway.ledger.values import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from ogam.gateway.ledger.database import Database, Durable
+    from ogam.gateway.ledger.changes import Changes
+    from ogam.gateway.ledger.database import Database
     from ogam.gateway.ledger.redaction import Redaction
     from ogam.gateway.ledger.writer import Told, Writer
 
@@ -69,11 +71,12 @@ class Ledger:
         *,
         when_down: Literal["closed", "open"] = "closed",
         record: Sequence[str] | None = None,
-        durable: Durable = "process",
+        durable: Literal["process", "power"] = "process",
         wait: float = 2.0,
         queue: int = 100_000,
     ) -> None:
-        self._place, self._durable = place, durable
+        self._place = place
+        self._durable: Literal["process", "power"] = durable
         self._open_when_down = when_down == "open"
         self._patterns = record
         self._wait, self._capacity = wait, queue
@@ -189,10 +192,9 @@ class Ledger:
     def status(self) -> Status:
         """How the ledger is, in this process."""
         writer = self._writer
-        assert self._database is not None
         tally = writer.store.tally
         return Status(
-            database=self._database.name,
+            database=self._known_database.name,
             up=not writer.down,
             error=writer.error if writer.down else "",
             waiting=writer.waiting,
@@ -226,11 +228,11 @@ class Ledger:
             )
         if not budget.id or not 0 <= budget.cap <= _MOST:
             raise InvalidRequestError("A budget has an id, and a cap of $0 or more.", param="cap")
-        await self._task(lambda: self._writer.store.set_budget(budget))
+        await self._task(lambda: self._changes.set_budget(budget))
 
     async def remove_budget(self, budget: str) -> None:
         """NotFoundError where there is none of that id."""
-        await self._task(lambda: self._writer.store.remove_budget(budget))
+        await self._task(lambda: self._changes.remove_budget(budget))
 
     async def keys(self) -> list[StoredKey]:
         """Every key, the revoked ones too, the oldest first."""
@@ -240,12 +242,26 @@ class Ledger:
 
     async def add_key(self, key: StoredKey) -> None:
         """InvalidRequestError where there is one of that id or hash."""
-        await self._task(lambda: self._writer.store.add_key(key))
+        await self._task(lambda: self._changes.add_key(key))
 
     async def revoke_key(self, key: str, at: int | None = None) -> None:
         """From ``at`` on, or from now, the key is none. NotFoundError where there is none."""
         when = _now() if at is None else at
-        await self._task(lambda: self._writer.store.revoke_key(key, when))
+        await self._task(lambda: self._changes.revoke_key(key, when))
+
+    async def rotate_key(self, key: str, new: str, until: int, expires: int | None = None) -> None:
+        """The key's hash is ``new`` from now on, and the old one is good ``until`` then.
+
+        ``expires`` is when the key itself ends. NotFoundError where there is none,
+        InvalidRequestError where it is revoked.
+        """
+        await self._task(lambda: self._changes.rotate_key(key, new, until, expires))
+
+    async def keys_mark(self) -> tuple[int, ...]:
+        """A value that is another one after every change of a key: cheaper to read than all."""
+        from ogam.gateway.ledger import queries
+
+        return await self._read(queries.keys_mark)
 
     # What was.
 
@@ -313,7 +329,8 @@ class Ledger:
         """
         if not 0 <= cost <= _MOST:
             raise InvalidRequestError(f"A cost is 0 to {_MOST} nano-dollars, not {cost}.")
-        await self._task(lambda: self._writer.store.reconcile(hold, cost))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        await self._patiently(Reconcile(hold, cost, future), future)
 
     async def check(self) -> list[Difference]:
         """Every sum that is not what it should be; none where the books are right.
@@ -332,10 +349,22 @@ class Ledger:
             raise LedgerError("The ledger is not open.")
         return self._at_work
 
+    @property
+    def _changes(self) -> Changes:
+        from ogam.gateway.ledger.changes import Changes
+
+        return Changes(self._known_database, self._writer.store.forget)
+
+    @property
+    def _known_database(self) -> Database:
+        if self._database is None:
+            raise LedgerError("The ledger is not open.")
+        return self._database
+
     @staticmethod
     def _import() -> None:
-        import ogam.gateway.ledger.queries
-        import ogam.gateway.ledger.writer  # noqa: F401
+        for name in ("changes", "queries", "writer"):
+            importlib.import_module(f"ogam.gateway.ledger.{name}")
 
     async def _answer(self, operation: Operation, future: asyncio.Future[Any]) -> Any:
         # A handle of the loop's, at 2 µs: asyncio.timeout took 9.
@@ -349,10 +378,12 @@ class Ledger:
             timer.cancel()
 
     async def _task(self, work: Callable[[], T]) -> T:
-        writer = self._writer
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        task = Task(work, future)
-        writer.put(task)
+        return await self._patiently(Task(work, future), future)
+
+    async def _patiently(self, operation: Operation, future: asyncio.Future[T]) -> T:
+        writer = self._writer
+        writer.put(operation)
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await future
@@ -362,12 +393,12 @@ class Ledger:
                 hint=f"{writer.waiting} operations wait for it.",
             ) from None
         finally:
-            task.gone = True
+            operation.gone = True
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
-        if self._readers is None or self._database is None:
+        if self._readers is None:
             raise LedgerError("The ledger is not open.")
-        database = self._database
+        database = self._known_database
 
         def work() -> T:
             with database.reading() as connection:

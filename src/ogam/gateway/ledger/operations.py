@@ -56,6 +56,16 @@ class Settle(Operation):
         self.row, self.settlements, self.known = row, settlements, known
 
 
+class Reconcile(Operation):
+    """Say what an unknown hold cost."""
+
+    __slots__ = ("cost", "id")
+
+    def __init__(self, hold_id: str, cost: int, future: asyncio.Future[Any]) -> None:
+        super().__init__(future)
+        self.id, self.cost = hold_id, cost
+
+
 class Record(Operation):
     """Keep what was said in a call; both are JSON, redacted."""
 

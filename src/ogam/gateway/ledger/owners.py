@@ -27,6 +27,7 @@ class Owners:
     def __init__(self, database: Database, owner: str) -> None:
         self._database, self._owner = database, owner
         self._seen: dict[str, tuple[int, float]] = {}
+        self.clock = time.monotonic
 
     def register(self, connection: Connection) -> None:
         """Be known, in a transaction that was begun; from here on the others are watched anew."""
@@ -47,7 +48,7 @@ class Owners:
 
     def dead(self, connection: Connection) -> list[str]:
         """Those that gave no sign of life, or whose process on this machine is gone."""
-        now, host = time.monotonic(), _host()
+        now, host = self.clock(), _host()
         dead: list[str] = []
         seen: dict[str, tuple[int, float]] = {}
         for one in connection.execute(select(owners).where(owners.c.id != self._owner)):

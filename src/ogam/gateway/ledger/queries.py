@@ -140,11 +140,13 @@ def calls(
     return [_row(row) for row in rows]
 
 
-def record(connection: Connection, call: str) -> tuple[Any, ...] | None:
+def record(connection: Connection, call: str) -> tuple[Any, Any] | None:
     """What was said in a call, where it was kept."""
     r = schema.records.c
     found = connection.execute(select(r.request, r.response).where(r.call == call)).first()
-    return found and tuple(map(msgspec.json.decode, found))
+    if found is None:
+        return None
+    return msgspec.json.decode(found[0]), msgspec.json.decode(found[1])
 
 
 def keys(connection: Connection) -> list[v.StoredKey]:
@@ -154,6 +156,15 @@ def keys(connection: Connection) -> list[v.StoredKey]:
         v.StoredKey(**dict(row._mapping))  # pyright: ignore[reportPrivateUsage]
         for row in connection.execute(select(k).order_by(k.c.created, k.c.id))
     ]
+
+
+def keys_mark(connection: Connection) -> tuple[int, ...]:
+    """How many keys there are and were revoked, and when those were: rotating adds one too."""
+    k = schema.keys.c
+    found = connection.execute(
+        select(func.count(), func.count(k.revoked), func.sum(k.revoked)).select_from(schema.keys)
+    ).one()
+    return tuple(int(one or 0) for one in found)
 
 
 def check(connection: Connection) -> list[v.Difference]:
@@ -177,6 +188,11 @@ def check(connection: Connection) -> list[v.Difference]:
             v.Difference(what=f"{name}: held", expected=held, found=row.held),
         ]
     return [one for one in found if one.expected != one.found]
+
+
+def budget_of(row: Any) -> v.Budget:
+    """The budget that a row says."""
+    return v.Budget(id=row.id, scope=row.scope, subject=row.subject, period=row.period, cap=row.cap)
 
 
 def _under(budget: v.Budget, period: str) -> list[ColumnElement[bool]]:
@@ -217,10 +233,7 @@ def _usage(row: Any, by: Sequence[v.Grouping]) -> v.Usage:
 
 def _budgets(connection: Connection) -> list[v.Budget]:
     b = schema.budgets
-    return [
-        v.Budget(id=row.id, scope=row.scope, subject=row.subject, period=row.period, cap=row.cap)
-        for row in connection.execute(select(b).order_by(b.c.id))
-    ]
+    return [budget_of(row) for row in connection.execute(select(b).order_by(b.c.id))]
 
 
 def _hold(row: Any) -> v.Hold:

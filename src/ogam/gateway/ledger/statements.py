@@ -16,6 +16,8 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    literal_column,
+    null,
     select,
     update,
 )
@@ -36,6 +38,7 @@ class Statements(NamedTuple):
     end_hold: str
     move: str
     call: str
+    reconciled: str
     record: str
 
 
@@ -56,10 +59,22 @@ def compiled(database: str) -> Statements:
     c, h = counters.c, holds.c
     call = insert(calls)
     # The same call again: its last row stays, and what it cost adds up.
-    changed: dict[str, Any] = {
-        one: call.excluded[one] for one in calls.columns.keys() if one != "id"
-    }
+    names = list(calls.c.keys())
+    changed: dict[str, Any] = {one: call.excluded[one] for one in names if one != "id"}
     changed["cost"] = calls.c.cost + call.excluded.cost
+    # Who reconciles may find no row: its process died before there was one.
+    blank: ColumnElement[str] = literal_column("''")
+    none: ColumnElement[int] = literal_column("0")
+    attempts: ColumnElement[str] = literal_column("'[]'")
+    status: ColumnElement[str] = literal_column("'Interrupted'")
+    late = insert(calls).from_select(
+        names,
+        select(
+            *(h.call, h.at, h.key, h.capability, blank, blank, attempts, h.vendor),
+            *(h.model, none, none, none, none, none, h.price_version, h.cost, null(), none),
+            *(blank, status),
+        ).where(h.id == bindparam("its")),
+    )
     record = insert(records)
 
     def sql(statement: CompilerElement, *order: str) -> str:
@@ -108,7 +123,13 @@ def compiled(database: str) -> Statements:
             "its",
             "when",
         ),
-        call=sql(call.on_conflict_do_update(index_elements=["id"], set_=changed), *calls.c.keys()),
+        call=sql(call.on_conflict_do_update(index_elements=["id"], set_=changed), *names),
+        reconciled=sql(
+            late.on_conflict_do_update(
+                index_elements=["id"], set_={"cost": calls.c.cost + late.excluded.cost}
+            ),
+            "its",
+        ),
         record=sql(
             record.on_conflict_do_update(
                 index_elements=["call"],

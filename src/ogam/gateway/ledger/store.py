@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, select
 
 from ogam.errors import BudgetError, InvalidRequestError, LedgerError, NotFoundError, OgamError
 from ogam.gateway.ledger import queries, schema
@@ -31,9 +30,16 @@ from ogam.gateway.ledger.accounting import (
     Settled,
 )
 from ogam.gateway.ledger.database import Database
-from ogam.gateway.ledger.operations import Admit, Operation, Record, Send, Settle
+from ogam.gateway.ledger.operations import (
+    Admit,
+    Operation,
+    Reconcile,
+    Record,
+    Send,
+    Settle,
+)
 from ogam.gateway.ledger.statements import compiled
-from ogam.gateway.ledger.values import Attempt, Budget, Hold, Row, State, StoredKey
+from ogam.gateway.ledger.values import Hold, Row, State
 from ogam.gateway.money import dollars
 
 _log = logging.getLogger("ogam.ledger")
@@ -107,6 +113,7 @@ class Store:
             before = _states(accounts)
             rows: list[tuple[Row, int]] = []
             records: list[tuple[str, str, str]] = []
+            reconciled: list[tuple[str]] = []
             answers: list[Any] = []
             for one in group:
                 answer: Any = None
@@ -120,10 +127,18 @@ class Store:
                 elif isinstance(one, Send):
                     if not accounts.sent(one.id):
                         answer = _not_held(one.id)
+                elif isinstance(one, Reconcile):
+                    answer = _reconcile(accounts, one, tally)
+                    if answer is None:
+                        reconciled.append((one.id,))
                 elif isinstance(one, Record):
                     records.append((one.call, one.request, one.response))
                 answers.append(answer)
-            self._write(accounts, new, before, rows, records)
+            self._write(accounts, new, before, rows)
+            if reconciled:
+                self._database.cursor.executemany(self._sql.reconciled, reconciled)
+            if records:
+                self._database.cursor.executemany(self._sql.record, sorted(records))
         self.tally.add(tally)
         return answers
 
@@ -157,7 +172,7 @@ class Store:
         (revision,) = cursor.fetchone()
         if self._known is None or self._known[0] != revision:
             found = self._database.connection.execute(_ALL_BUDGETS).all()
-            self._known = revision, Budgets(_budget(one) for one in found)
+            self._known = revision, Budgets(queries.budget_of(one) for one in found)
         return self._known[1]
 
     def _load(self, accounts: Accounts, group: Sequence[Operation], again: bool) -> None:
@@ -169,7 +184,7 @@ class Store:
             if isinstance(one, Settle):
                 ids.update(each.hold for each in one.settlements)
                 known.update(one.known)
-            elif isinstance(one, Send):
+            elif isinstance(one, Send | Reconcile):
                 ids.add(one.id)
             elif isinstance(one, Admit):
                 new.append(Entry.of(one.hold))
@@ -198,7 +213,9 @@ class Store:
         missing = sorted(places - accounts.counters.keys())
         if missing:  # the first of its period, or of a new budget
             connection = self._database.connection
-            known = {one.id: one for one in map(_budget, connection.execute(_ALL_BUDGETS))}
+            known = {
+                one.id: one for one in map(queries.budget_of, connection.execute(_ALL_BUDGETS))
+            }
             sums = [
                 (*one, *queries.sums(connection, known[one.budget], one.period)) for one in missing
             ]
@@ -240,7 +257,6 @@ class Store:
         new: dict[str, Hold],
         before: dict[str, tuple[State, int]],
         rows: list[tuple[Row, int]],
-        records: list[tuple[str, str, str]],
     ) -> None:
         run, sql = self._database.cursor.executemany, self._sql
         if new:
@@ -272,87 +288,10 @@ class Store:
         if rows:
             rows.sort(key=lambda one: one[0].id)
             run(sql.call, [_call(row, cost) for row, cost in rows])
-        if records:
-            run(sql.record, sorted(records))
 
     def _list(self, values: Iterable[str]) -> Any:
         found = list(values)
         return _encode(found).decode() if self._database.sqlite else found
-
-    # What is rare. Each is one transaction.
-
-    def set_budget(self, budget: Budget) -> None:
-        """Make a budget, or change the one of that id."""
-        table, places = schema.budgets, schema.counters
-        with self._database.transaction() as connection:
-            self._change(connection)
-            row = connection.execute(select(table).where(table.c.id == budget.id)).first()
-            values = msgspec.structs.asdict(budget)
-            if row is None:
-                connection.execute(insert(table).values(values))
-            else:
-                connection.execute(update(table).where(table.c.id == budget.id).values(values))
-                if msgspec.structs.replace(_budget(row), cap=budget.cap) != budget:
-                    connection.execute(delete(places).where(places.c.budget == budget.id))
-        self.forget()
-
-    def remove_budget(self, budget_id: str) -> None:
-        """NotFoundError where there is none."""
-        table, places = schema.budgets, schema.counters
-        with self._database.transaction() as connection:
-            self._change(connection)
-            if not connection.execute(delete(table).where(table.c.id == budget_id)).rowcount:
-                raise NotFoundError(f"There is no budget {budget_id!r}.")
-            connection.execute(delete(places).where(places.c.budget == budget_id))
-        self.forget()
-
-    def _change(self, connection: Connection) -> None:
-        """Wait until nobody counts, and let everybody know that budgets are others now."""
-        number = schema.revisions.c.number
-        connection.execute(update(schema.revisions).values(number=number + 1))
-
-    def reconcile(self, hold_id: str, cost: int) -> None:
-        """What an unknown hold cost. Its call's row gets the cost, and is made where none is."""
-        with self._books() as accounts:
-            self._load_holds(accounts, (hold_id,))
-            if hold_id not in accounts.holds:
-                raise NotFoundError(f"There is no hold {hold_id!r}.")
-            self._load_counters(accounts, accounts.places(accounts.holds.values()))
-            before = _states(accounts)
-            done = accounts.reconcile(hold_id, cost)
-            if done.repeated:
-                raise InvalidRequestError(
-                    f"The hold {hold_id!r} is {before[hold_id][0]}.",
-                    hint="Only an unknown hold is reconciled.",
-                )
-            self._write(accounts, {}, before, [], [])
-            self._add_cost(self._database.connection, hold_id, cost)
-        if done.over:
-            tally = Tally()
-            tally.overrun(hold_id, done)
-            self.tally.add(tally)
-
-    def _add_cost(self, connection: Connection, hold_id: str, cost: int) -> None:
-        calls, holds = schema.calls, schema.holds
-        hold = connection.execute(select(holds).where(holds.c.id == hold_id)).one()
-        row = Row(
-            id=hold.call,
-            at=hold.at,
-            key=hold.key,
-            capability=hold.capability,
-            engine=hold.vendor,
-            model=hold.model,
-            attempts=(Attempt(model=hold.model, outcome="unknown", ms=0, cost=cost),),
-            price_version=hold.price_version,
-            status="Interrupted",
-        )
-        made = (sqlite if self._database.sqlite else postgresql).insert(calls)
-        names = calls.columns.keys()
-        connection.execute(
-            made.on_conflict_do_update(
-                index_elements=["id"], set_={"cost": calls.c.cost + made.excluded.cost}
-            ).values(dict(zip(names, _call(row, cost), strict=True)))
-        )
 
     def lapse(self, owner: str) -> int:
         """The process ``owner`` is dead: end what it left open. How many holds that were."""
@@ -372,33 +311,11 @@ class Store:
                 before = _states(accounts)
                 for hold_id in before:
                     accounts.lapse(hold_id)
-                self._write(accounts, {}, before, [], [])
+                self._write(accounts, {}, before, [])
                 if len(ids) < _AT_ONCE:
                     connection.execute(delete(owners).where(owners.c.id == owner))
                     return ended + len(ids)
             ended += len(ids)
-
-    def add_key(self, key: StoredKey) -> None:
-        """InvalidRequestError where there is one of that id or hash."""
-        table = schema.keys
-        with self._database.transaction() as connection:
-            same = connection.execute(
-                select(func.count()).where((table.c.id == key.id) | (table.c.hash == key.hash))
-            ).scalar_one()
-            if same:
-                raise InvalidRequestError(f"There is a key {key.id!r} already.", param="id")
-            connection.execute(insert(table).values(msgspec.structs.asdict(key)))
-
-    def revoke_key(self, key_id: str, at: int) -> None:
-        """From ``at`` on the key is none. The first time counts. NotFoundError without it."""
-        table = schema.keys
-        with self._database.transaction() as connection:
-            if not connection.execute(
-                update(table)
-                .where(table.c.id == key_id)
-                .values(revoked=func.coalesce(table.c.revoked, at))
-            ).rowcount:
-                raise NotFoundError(f"There is no key {key_id!r}.")
 
 
 _ALL_BUDGETS = select(schema.budgets)
@@ -417,6 +334,20 @@ def _admit(accounts: Accounts, hold: Hold, new: dict[str, Hold], again: bool) ->
     return None
 
 
+def _reconcile(accounts: Accounts, one: Reconcile, tally: Tally) -> OgamError | None:
+    entry = accounts.holds.get(one.id)
+    if entry is None:
+        return NotFoundError(f"There is no hold {one.id!r}.")
+    done = accounts.reconcile(one.id, one.cost)
+    if done.repeated:
+        return InvalidRequestError(
+            f"The hold {one.id!r} is {entry.state}.", hint="Only an unknown hold is reconciled."
+        )
+    if done.over:
+        tally.overrun(one.id, done)
+    return None
+
+
 def _states(accounts: Accounts) -> dict[str, tuple[State, int]]:
     return {hold_id: (one.state, one.cost) for hold_id, one in accounts.holds.items()}
 
@@ -426,10 +357,6 @@ def _not_held(hold_id: str) -> LedgerError:
         f"The money for {hold_id} is no longer set aside: this process was taken for dead.",
         hint="Try again.",
     )
-
-
-def _budget(row: Any) -> Budget:
-    return Budget(id=row.id, scope=row.scope, subject=row.subject, period=row.period, cap=row.cap)
 
 
 def _call(row: Row, cost: int) -> tuple[Any, ...]:
