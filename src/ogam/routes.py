@@ -23,6 +23,7 @@ or a table, where more is to be said of all of it::
 from __future__ import annotations
 
 import fnmatch
+import re
 from typing import Literal
 
 import msgspec
@@ -140,6 +141,11 @@ def problem(given: Route) -> str | None:
         return "cache_seconds must be above 0"
     if not 0 < given.similarity <= 1:
         return "similarity must be above 0 and at most 1"
+    for pattern in given.redact:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            return f"redact has {pattern!r}, which is no regular expression: {error.msg}"
     for step in given.steps:
         if not step.model.strip():
             return "a model's name is empty"

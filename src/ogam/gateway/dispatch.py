@@ -171,6 +171,7 @@ class Gateway:
         try:
             result = self._stamp(await self._shared(trail, route, request, patient), trail)
             trail.caller.answered = result.model
+            self.spending.record(trail, route, request, result)
         except BaseException as error:
             failure = error
             raise
@@ -269,6 +270,7 @@ class Gateway:
                 async for piece in pieces:
                     if isinstance(piece, Result):
                         piece = last = self._stamp(piece, trail)  # noqa: PLW2901
+                        self.spending.record(trail, route, request[0], last)
                     yield piece
         except BaseException as error:
             failure = error

@@ -16,6 +16,7 @@ from ogam.gateway import bounds
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.trail import Trail
+from ogam.routes import Route
 from ogam.vendors import Vendor
 
 # Imported where they are used: what costs nothing loads no database.
@@ -133,6 +134,7 @@ class Spending:
                         own.url or self._config.server.folder() / "ledger.sqlite",
                         when_down=own.when_down,
                         durable=own.durable,
+                        record=(),
                     )
                     await ledger.open()
                     self._ledger = ledger
@@ -205,6 +207,13 @@ class Spending:
                 self._prices.clear()
             self._prices[key] = self.book.find(vendor, model, capability)
         return self._prices[key]
+
+    def record(self, trail: Trail, route: Route, request: Any, answer: Any) -> None:
+        """Keep what was asked and answered, where the route says so."""
+        if route.record and self._ledger is not None:
+            from ogam.gateway import recording
+
+            recording.keep(self._ledger, trail.id, route, request, answer)
 
     def end(self, trail: Trail, result: Result | None, error: BaseException | None) -> None:
         """The call is over: its row and its settlements go to the ledger, where one is open."""
