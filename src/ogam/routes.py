@@ -118,7 +118,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     that takes any, else a text to one that knows its language.
     """
 
-    generate: Written = ()
+    generate: Written = ("starter/write",)
     speak: Written = ("espeak",)
     see: Written = ("rapidocr", "opencv")
     transcribe: Written = ("pocketsphinx",)

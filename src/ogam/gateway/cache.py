@@ -52,12 +52,14 @@ _SHOWN = 60
 
 class Cache:
     """One gateway's. ``end`` is called for a call whose caller left while others waited for its
-    work. ``trouble`` says why an answer was last not kept or a near one not looked for.
+    work. ``encoder`` is the model that ``embed`` asks. ``trouble`` says why an answer was last not
+    kept, or a near one not looked for.
     """
 
     def __init__(self, config: Config, *, embed: Embed, end: End) -> None:
-        self._config, self._embed, self._end = config, embed, end
+        self._embed, self._end = embed, end
         own = config.cache
+        self.encoder = own.encoder
         folder = Path(own.folder) if own.folder else config.server.folder() / "cache"
         self.store = Store(folder, own.max_bytes)
         self.trouble = ""
@@ -228,7 +230,7 @@ class Cache:
         """What a near text would have to be near to, and its vector."""
         if ask.route.cache != "semantic":
             return None, b""
-        meaning = cache_keys.meaning(ask, self._config.cache.encoder)
+        meaning = cache_keys.meaning(ask, self.encoder)
         if meaning is None:
             return None, b""
         try:

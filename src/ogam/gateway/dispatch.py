@@ -25,13 +25,15 @@ import msgspec
 from ogam import routes, vendors
 from ogam.capabilities.base import CAPABILITIES, Capability, Result, Timing
 from ogam.capabilities.classification import ClassifyRequest
+from ogam.capabilities.embedding import EmbedRequest, Vectors
 from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeRequest
 from ogam.capabilities.text_generation import GenerateRequest
 from ogam.capabilities.vision import SeeRequest, SeeResult
 from ogam.config import Config
-from ogam.errors import NotConfiguredError, UnsupportedOptionError
+from ogam.errors import ConfigurationError, NotConfiguredError, UnsupportedOptionError
 from ogam.gateway import caller, queues, routing, sharing
 from ogam.gateway.breaker import Breaker
+from ogam.gateway.cache import Ask, Cache
 from ogam.gateway.feed import Feed
 from ogam.gateway.keys import Keys
 from ogam.gateway.limits import Limits
@@ -67,6 +69,7 @@ class Gateway:
         most = None if queue is None else config.server.models
         self.registry = Registry(self.vendors, most=most, kept=self.named, closed=self._forget)
         self.spending = Spending(config)
+        self.cache = Cache(config, embed=self._vectors, end=self.spending.end)
         self._queue = queue
         self._doors: dict[str, Door] = {}
         self._batchers: dict[tuple[str, str], Batcher] = {}
@@ -75,6 +78,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Write down what is not yet, and end every engine and thread."""
+        await self.cache.aclose()
         await self.spending.close()
         await self.registry.aclose()
         self.close()
@@ -169,20 +173,27 @@ class Gateway:
         result: Any = None
         failure: BaseException | None = None
         try:
-            result = self._stamp(await self._shared(trail, route, request, patient), trail)
+            steps = await self._steps(route, request)
+            found = await self.cache.answer(
+                Ask(trail, route, steps, request, patient),
+                lambda: self._shared(trail, route, steps, request, patient),
+            )
+            result = self._stamp(found, trail)
             trail.caller.answered = result.model
             self.spending.record(trail, route, request, result)
         except BaseException as error:
             failure = error
             raise
         finally:
-            self.spending.end(trail, result, failure)
+            if not trail.left:
+                self.spending.end(trail, result, failure)
         assert isinstance(result, kind)
         return result
 
-    async def _shared(self, trail: Trail, route: Route, request: Any, patient: bool) -> Any:
+    async def _shared(
+        self, trail: Trail, route: Route, steps: Sequence[Step], request: Any, patient: bool
+    ) -> Any:
         """The answer of the route's models, to each its share where a request has shares."""
-        steps = await self._steps(route, request)
 
         async def part(names: Sequence[str], own: Any) -> Any:
             chosen = [one for one in steps if one.model in names]
@@ -241,6 +252,16 @@ class Gateway:
                 self._batchers[name, capability] = batcher
             return await batcher.submit(request)
 
+    async def _vectors(self, texts: Sequence[str]) -> Vectors:
+        """Vectors for the cache, by a model that costs nothing."""
+        name = self.cache.encoder
+        if self.vendor(name) is not None:
+            raise ConfigurationError(
+                f"The cache's encoder {name!r} is a vendor's.", hint="Name a model that runs here."
+            )
+        result = await self._one(name, "embed", EmbedRequest(texts=tuple(texts)), patient=True)
+        return result.vectors
+
     def _classifying(self, name: str) -> sharing.Classifying:
         engine = self.engine("classify", name)
         about = self.registry.manifest(name)
@@ -266,17 +287,22 @@ class Gateway:
             steps = await self._steps(route, request[0])
             asked = Valued(capability, self._bounded(request[0]))
             walk = self.walk(trail, route, steps[:1] if live else steps, asked)
-            async with aclosing(self._streamed(walk, request, live)) as pieces:
+            source = self.cache.stream(
+                Ask(trail, route, steps, request[0]), lambda: self._streamed(walk, request, live)
+            )
+            async with aclosing(source) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Result):
                         piece = last = self._stamp(piece, trail)  # noqa: PLW2901
                         self.spending.record(trail, route, request[0], last)
                     yield piece
         except BaseException as error:
-            failure = error
+            # Whoever has the Result needs no more, and may close the stream right then.
+            failure = None if last is not None and isinstance(error, GeneratorExit) else error
             raise
         finally:
-            self.spending.end(trail, last, failure)
+            if not trail.left:
+                self.spending.end(trail, last, failure)
 
     async def _streamed(
         self, walk: Walk, request: tuple[Any, ...], live: bool

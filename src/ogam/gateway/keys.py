@@ -117,6 +117,10 @@ class Keys:
         key.policy.check_protocol(protocol)
         return key
 
+    def has(self, identity: str) -> bool:
+        """Whether there is a key of that id."""
+        return identity in self._by_id
+
     def now(self, key: Key) -> Key:
         """A key that was let in before, as it stands now. AuthenticationError as above."""
         found = self._by_id.get(key.id)

@@ -112,11 +112,11 @@ class Limits:
         policy = key.policy
         policy.check_capability(capability)
         policy.check_protocol(caller.protocol)
-        if not policy.limits:
-            return None
         now = time.monotonic()
         use = self._uses.get(key.id)
         if use is None or use.policy is not policy:
+            if not policy.limits:
+                return None
             use = self._renewed(key.id, policy, now)
         _refuse(use, f"The key {key.name or key.id!r}", now)
         if use.requests is not None:

@@ -28,7 +28,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """``model.json``: which engine runs the model, what it can do, and what its files must hash to.
 
     ``files`` maps a name inside the folder to its sha256 in hex. ``understands`` are the
-    languages it is for, where they are few. ``untrained``: its head was never trained.
+    languages it is for, where they are few. ``untrained``: its head was never trained. A text
+    generator that is not ``instructed`` continues a text and does nothing that it is told.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
     understands: tuple[str, ...] = ()
     untrained: bool = False
+    instructed: bool = True
 
 
 def local_folder() -> Path:

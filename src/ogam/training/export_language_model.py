@@ -127,6 +127,7 @@ def _manifest(
         + (f" and {len(settings.files) - 5} more files" if len(settings.files) > 5 else ""),
         "summary": f"A base language model of {model.num_parameters():,} parameters; "
         f"{score.bits_per_byte:.3f} bits a byte on held-out text.",
+        "instructed": False,
         "context": settings.context,
         "end": END,
         # A base model knows no roles: a conversation is read as its texts, a line each.

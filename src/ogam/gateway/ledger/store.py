@@ -213,9 +213,8 @@ class Store:
         missing = sorted(places - accounts.counters.keys())
         if missing:  # the first of its period, or of a new budget
             connection = self._database.connection
-            known = {
-                one.id: one for one in map(queries.budget_of, connection.execute(_ALL_BUDGETS))
-            }
+            found = connection.execute(_ALL_BUDGETS)
+            known = {one.id: queries.budget_of(one) for one in found}
             sums = [
                 (*one, *queries.sums(connection, known[one.budget], one.period)) for one in missing
             ]
