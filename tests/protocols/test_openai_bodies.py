@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ogam.errors import InvalidRequestError
-from ogam.protocols.openai.bodies import PER_TOOLS, chat_body_bound, decode, with_maximum
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.prices import Billing, Book, Price
+from ogam.protocols.openai.bodies import PER_TOOLS, chat_body_bound, with_maximum
+from ogam.protocols.strict_json import decode
 
 BOOK = Book.load()
 PRICE = BOOK.find("openai", "gpt-4o-mini", "generate")

@@ -31,9 +31,9 @@ from ogam.errors import (
 )
 from ogam.media import Audio, wav
 from ogam.net import Client
+from ogam.protocols import forwarding_client
 from ogam.protocols.openai import (
     client_audio,
-    client_forward,
     convert_embeddings,
     forms,
     languages,
@@ -601,7 +601,7 @@ def test_no_field_of_the_clients_connection_or_account_goes_to_the_vendor():
     given = [
         ("Connection", "keep-alive, X-Hop"),
         ("X-Hop", "1"),
-        *((name, "1") for name in client_forward._DROPPED),
+        *((name, "1") for name in forwarding_client.DROPPED),
         ("Proxy-Authorization", "1"),
         ("X-Forwarded-For", "1"),
         ("Sec-Fetch-Mode", "1"),
@@ -609,7 +609,7 @@ def test_no_field_of_the_clients_connection_or_account_goes_to_the_vendor():
         ("OpenAI-Beta", "assistants=v2"),
         ("Idempotency-Key", "k"),
     ]
-    assert client_forward.request_headers(given) == [
+    assert forwarding_client.request_headers(given) == [
         ("content-type", "application/json"),
         ("openai-beta", "assistants=v2"),
         ("idempotency-key", "k"),

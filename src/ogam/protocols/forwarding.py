@@ -8,9 +8,11 @@ Knows no vendor: a protocol says how it sends, what that can cost and what it di
 
 from __future__ import annotations
 
+import fnmatch
+import typing
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -23,7 +25,8 @@ from ogam.gateway.routing import Facts
 from ogam.gateway.spending import Asked
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, Walk
-from ogam.protocols.serving import Call, Stream, begun
+from ogam.protocols.serving import Call, Protocol, Stream, begun
+from ogam.routes import Step
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +36,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...]
 
 
-class Passing(Asked, Protocol):
+class Passing(Asked, typing.Protocol):
     """One request that may go through: what a protocol knows of it."""
 
     streamed: bool
@@ -55,7 +58,18 @@ class Passing(Asked, Protocol):
         ...
 
 
-class Flow(Protocol):
+class Whole:
+    """A request whose reply is always read whole: the base of such a :class:`Passing`."""
+
+    features: tuple[str, ...] = ()
+    streamed = False
+
+    def open(self, engine: Any, model: str, *, paid: bool) -> typing.NoReturn:
+        """Nothing asks for that."""
+        raise NotImplementedError
+
+
+class Flow(typing.Protocol):
     """A reply that comes piece by piece; ``units`` are there once it has ended whole."""
 
     @property
@@ -80,17 +94,20 @@ async def through(
     passing: Passing,
     *,
     broken: Callable[[OgamError], bytes] | None = None,
+    unsettled: Callable[[str, str], None] | None = None,
 ) -> Response | None:
     """The vendor's own reply; None where the call is for other steps of its route.
 
-    Then the next call of the gateway goes on where this one ended.
+    Then the next call of the gateway goes on where this one ended. ``unsettled`` is told the
+    model that answered whole without saying what it used, and the hold that it leaves behind.
     """
     gateway = call.gateway
     route = gateway.route(capability, target)
     speaks = call.protocol.name
     if not any(_vendor_of(gateway, name, speaks) for name in route.names):
         return None
-    plan = routing.plan(route.steps, passing.facts(), caller.current())
+    steps = [_named(gateway, step, call.protocol) for step in route.steps]
+    plan = routing.plan(steps, passing.facts(), caller.current())
     count = 0
     while count < len(plan.steps) and _vendor_of(gateway, plan.steps[count].model, speaks):
         count += 1
@@ -101,7 +118,7 @@ async def through(
     if passing.streamed:
         response = await _streamed(call, walk, passing, broken)
     else:
-        response = await call.while_there(_sent(gateway, walk, passing))
+        response = await call.while_there(_sent(gateway, walk, passing, unsettled))
     if response is not None:
         return response
     behind = plan.steps[count:]
@@ -119,7 +136,25 @@ def _vendor_of(gateway: Gateway, name: str, protocol: str) -> bool:
     return vendor is not None and vendor.protocol == protocol
 
 
-async def _sent(gateway: Gateway, walk: Walk, passing: Passing) -> Response | None:
+def _named(gateway: Gateway, step: Step, protocol: Protocol) -> Step:
+    """A step ``vendor`` with the model of the vendor's that the caller named, if any; a step
+    ``vendor/*`` without it, where the caller named none: the vendor then has one of its own.
+    """
+    vendor, _, model = step.model.partition("/")
+    asked = caller.current().asked
+    if model not in ("", "*") or not _vendor_of(gateway, vendor, protocol.name):
+        return step
+    if not model and any(fnmatch.fnmatchcase(asked, one) for one in protocol.vendor_names):
+        return msgspec.structs.replace(step, model=f"{vendor}/{asked}")
+    return msgspec.structs.replace(step, model=vendor) if model and not asked else step
+
+
+async def _sent(
+    gateway: Gateway,
+    walk: Walk,
+    passing: Passing,
+    unsettled: Callable[[str, str], None] | None,
+) -> Response | None:
     result = None
     failure: BaseException | None = None
     over = True
@@ -131,6 +166,8 @@ async def _sent(gateway: Gateway, walk: Walk, passing: Passing) -> Response | No
                 sending = passing.send(engine, _model(attempt), paid=attempt.paid)
                 head, body, units = await attempt.within(sending)
                 result = _done(walk.trail, attempt, head, units)
+                if unsettled is not None and result is not None and units is None:
+                    unsettled(attempt.step.model, attempt.hold)
                 return Response(body, head.status, _headers(attempt, head))
         over = False
         return None

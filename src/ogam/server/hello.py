@@ -8,11 +8,18 @@ from ogam.server.run import Ports
 from ogam.server.tls import Authority
 
 
-def text(config: Config, ports: Ports, tls: Authority | None, seconds: float) -> str:
-    """Lines to copy. A key is never printed here."""
+def text(
+    config: Config,
+    ports: Ports,
+    tls: Authority | None,
+    seconds: float,
+    *,
+    asked: bool = False,
+) -> str:
+    """Lines to copy. A key is never printed here; ``asked``: the ledger has some."""
     host = _called(config.server.host)
     base = f"http://{host}:{ports.http}"
-    key = "YOUR_KEY" if config.server.keys else "any"
+    key = "YOUR_KEY" if config.server.keys or asked else "any"
     lines = [
         f"Ogam answers at {base} after {seconds:.2f} s. Ctrl-C stops it.",
         "",

@@ -102,6 +102,11 @@ class Server:
         self._grpc: list[Any] = []
         self._started = contextlib.AsyncExitStack()
 
+    @property
+    def wants_key(self) -> bool:
+        """Whether callers must show a key."""
+        return bool(self._keys)
+
     def _plain(self, found: Sequence[Protocol]) -> list[Plain]:
         document = openapi.document(found)
         return [

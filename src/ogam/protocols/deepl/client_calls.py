@@ -5,6 +5,7 @@ https://developers.deepl.com/docs/best-practices/error-handling
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import TypeVar
@@ -12,7 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from ogam import errors, net
+from ogam.protocols import forwarding_client
 from ogam.protocols.deepl import wire_answers
+from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
 from ogam.vendors import BUILT_IN, Vendor
 
 T = TypeVar("T")
@@ -40,7 +43,7 @@ class Calls:
                 timeout=self.vendor.timeout,
             )
             if reply.status // 100 != 2:
-                raise self._refusal(reply)
+                raise self._refusal(reply.status, reply.headers, reply.body)
         except errors.VendorError as error:
             error.sent = error.sent and bills
             raise
@@ -49,6 +52,42 @@ class Calls:
     async def ask(self, path: str, kind: type[T]) -> T:
         """What a GET answers, which bills nothing."""
         return self.decode(await self.send("GET", path), kind)
+
+    async def forward(self, method: str, path: str, body: bytes, headers: Fields) -> Forwarded:
+        """Send a client's raw request with the account's key; the raw reply.
+
+        What the vendor finds wrong in the request comes back as it said it. VendorError for what
+        is not the request's fault: the key, the quota, too many requests, a failure.
+        """
+        return await forwarding_client.request(
+            self._http,
+            method,
+            path,
+            body,
+            forwarding_client.merged(headers, self._headers()),
+            timeout=self.vendor.timeout,
+            check=self._failed,
+        )
+
+    def forward_stream(
+        self, method: str, path: str, body: bytes, headers: Fields
+    ) -> AbstractAsyncContextManager[ForwardedStream]:
+        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
+        return forwarding_client.stream(
+            self._http,
+            method,
+            path,
+            body,
+            forwarding_client.merged(headers, self._headers()),
+            timeout=self.vendor.timeout,
+            check=self._failed,
+        )
+
+    def _failed(self, status: int, headers: net.Headers, body: bytes) -> None:
+        failure = self._refusal(status, headers, body)
+        # A glossary or document that is not there is the client's to know.
+        if isinstance(failure, errors.VendorError) and status != 404:
+            raise failure
 
     def decode(self, data: bytes, kind: type[T], *, bills: bool = False) -> T:
         """JSON as ``kind``; VendorError where it is something else."""
@@ -77,10 +116,9 @@ class Calls:
             given.insert(0, ("authorization", f"DeepL-Auth-Key {self.vendor.key}"))
         return given
 
-    def _refusal(self, reply: net.Reply) -> errors.OgamError:
-        status = reply.status
+    def _refusal(self, status: int, headers: net.Headers, body: bytes) -> errors.OgamError:
         try:
-            told = msgspec.json.decode(reply.body, type=wire_answers.Failure)
+            told = msgspec.json.decode(body, type=wire_answers.Failure)
         except (msgspec.DecodeError, UnicodeDecodeError):
             told = wire_answers.Failure()
         said = ". ".join(one.rstrip(".") for one in (told.message, told.detail) if one)
@@ -96,7 +134,7 @@ class Calls:
         elif status in (401, 403):
             hint = f"The key for {self.vendor.name} on this server is wrong or may not do this."
         return errors.VendorError(
-            message, hint=hint, status=status, retry_after=_retry_after(reply.headers)
+            message, hint=hint, status=status, retry_after=_retry_after(headers)
         )
 
     def _told(self, text: str) -> str:

@@ -92,6 +92,10 @@ class Glossaries:
         except (OSError, msgspec.MsgspecError):
             raise _unknown(identity) from None
 
+    def has(self, identity: str) -> bool:
+        """Whether there is one of that id."""
+        return bool(_ID.fullmatch(identity)) and self._file(identity).is_file()
+
     def all(self) -> list[Glossary]:
         """All, the oldest first."""
         found: list[Glossary] = []

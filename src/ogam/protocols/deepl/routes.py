@@ -11,9 +11,9 @@ from starlette.responses import Response
 from ogam.capabilities.languages import guess
 from ogam.capabilities.text_generation import GenerateResult
 from ogam.capabilities.translation import TranslateRequest, TranslateResult
-from ogam.errors import EngineError, InvalidRequestError
+from ogam.errors import EngineError, InvalidRequestError, NotConfiguredError
 from ogam.markup.segments import wordy
-from ogam.protocols.deepl import convert, errors, languages, wire
+from ogam.protocols.deepl import convert, errors, languages, passing, wire
 from ogam.protocols.deepl import routes_documents as documents
 from ogam.protocols.deepl import routes_glossaries as glossaries
 from ogam.protocols.deepl.state import form, read, state
@@ -30,9 +30,17 @@ PATIENCE = 4.0
 
 async def translate(call: Call) -> Response:
     """Up to fifty texts."""
+    await call.request.body()  # while the client sends it: what follows may take long
+    return _patiently(call, _answered(call))
+
+
+async def _answered(call: Call) -> Response:
+    passed = await passing.texts(call)
+    if passed is not None:
+        return passed
     body = await read(call, wire.TranslateBody)
     convert.check(body)
-    known = await known_languages(call.gateway)
+    known = await known_languages(call.gateway, call.model(None))
     source = known.source(body.source_lang)
     target = known.target(body.target_lang, source)
     known.check_formality(body.formality, body.target_lang)
@@ -50,7 +58,7 @@ async def translate(call: Call) -> Response:
         terms=terms,
         alike=body.preserve_formatting,
     )
-    return _patiently(call, _translated(call, body, order))
+    return await _translated(call, body, order)
 
 
 async def _translated(call: Call, body: wire.TranslateBody, order: Order) -> Response:
@@ -84,21 +92,41 @@ async def _translated(call: Call, body: wire.TranslateBody, order: Order) -> Res
 
 async def rephrase(call: Call) -> Response:
     """Texts, better written."""
-    return _improving(call, await read(call, wire.RephraseBody))
+    await call.request.body()
+    return _patiently(call, _improving(call, wire.RephraseBody))
 
 
 async def correct(call: Call) -> Response:
     """Texts without their mistakes."""
-    return _improving(call, await read(call, wire.CorrectBody))
+    await call.request.body()
+    return _patiently(call, _improving(call, wire.CorrectBody))
 
 
-def _improving(call: Call, body: wire.RephraseBody | wire.CorrectBody) -> Response:
+async def _improving(
+    call: Call, kind: type[wire.RephraseBody] | type[wire.CorrectBody]
+) -> Response:
+    passed = await passing.improvements(call, kind)
+    if passed is not None:
+        return passed
+    body = await read(call, kind)
     convert.check_texts(body.text)
     if not all(wordy(one) for one in body.text):
         raise InvalidRequestError("A text is empty.", param="text")
     order, target = convert.improving(body)
-    call.gateway.models("generate", None)  # an error before anything is sent
-    return _patiently(call, _improved(call, body, order, target))
+    _instructed(call)
+    return await _improved(call, body, order, target)
+
+
+def _instructed(call: Call) -> None:
+    """An error before anything is sent, where nothing here does as it is told."""
+    name = call.gateway.models("generate", None)[0]
+    call.gateway.engine("generate", name)
+    about = call.gateway.registry.manifest(name)
+    if about is not None and not about.instructed:
+        raise NotConfiguredError(
+            f"{name} continues texts and follows no instructions: it cannot rephrase or correct.",
+            hint="Put a model that can first on the route for generate in ogam.toml.",
+        )
 
 
 async def _improved(

@@ -15,11 +15,11 @@ from ogam.capabilities.translation import TranslateRequest, TranslateResult
 from ogam.documents import formats
 from ogam.errors import EngineError, InvalidRequestError, OgamError, UnsupportedOptionError
 from ogam.gateway.dispatch import Gateway
-from ogam.protocols.deepl import convert, errors, wire
+from ogam.protocols.deepl import convert, errors, passing_documents, wire
 from ogam.protocols.deepl.state import read, state
 from ogam.protocols.deepl.translating import Order, carry_out, languages
 from ogam.protocols.deepl.uploads import Upload
-from ogam.protocols.serving import Call, Route, reply
+from ogam.protocols.serving import Call, Patient, Route, reply
 
 _PAGES = "https://developers.deepl.com/api-reference/document"
 # An engine that failed is asked once more; then the document has failed.
@@ -30,6 +30,18 @@ _WAIT = 3.0
 
 async def upload(call: Call) -> Response:
     """Keep a document and begin."""
+    if not call.gateway.forwards(call.protocol.name):
+        return await _keep(call)
+    await call.request.body()  # while the client sends it: what follows may take long
+    return Patient(_left(call), lambda error: errors.failure(error, call))
+
+
+async def _left(call: Call) -> Response:
+    passed = await passing_documents.upload(call)
+    return passed if passed is not None else await _keep(call)
+
+
+async def _keep(call: Call) -> Response:
     form, data, sent = await _parts(call)
     name = form.filename or sent
     if not data:
@@ -38,7 +50,7 @@ async def upload(call: Call) -> Response:
     formats.check(ending)
     _check_output(form.output_format, ending)
     convert.check(form)
-    known = await languages(call.gateway)
+    known = await languages(call.gateway, call.model(None))
     source = known.source(form.source_lang)
     target = known.target(form.target_lang, source)
     known.check_formality(form.formality, form.target_lang)
@@ -64,6 +76,9 @@ async def upload(call: Call) -> Response:
 
 async def status(call: Call) -> Response:
     """How far a document is."""
+    passed = await passing_documents.status(call)
+    if passed is not None:
+        return passed
     own = state(call.gateway)
     about = await _asked(call)
     if about.status == "queued":
@@ -82,6 +97,9 @@ async def status(call: Call) -> Response:
 
 async def result(call: Call) -> Response:
     """The translated document; after it is sent, it is deleted."""
+    passed = await passing_documents.result(call)
+    if passed is not None:
+        return passed
     own = state(call.gateway)
     about = await _asked(call)
     if about.status == "error":

@@ -14,6 +14,7 @@ from ogam.errors import InvalidRequestError, TooLargeError
 from ogam.gateway.dispatch import Gateway
 from ogam.protocols.deepl import wire
 from ogam.protocols.deepl.glossaries import Glossaries
+from ogam.protocols.deepl.sent import SentDocuments
 from ogam.protocols.deepl.uploads import Uploads
 from ogam.protocols.deepl.usage import Usage
 from ogam.protocols.serving import Call, decode
@@ -32,6 +33,8 @@ class State:
         self.usage = Usage(folder)
         self.glossaries = Glossaries(folder / "glossaries")
         self.uploads = Uploads(folder / "documents")
+        self.sent = SentDocuments(folder / "sent")
+        self.settling = asyncio.Lock()
         self.running: dict[str, asyncio.Task[None]] = {}
         self.turns = asyncio.Semaphore(_AT_ONCE)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ogam.capabilities.translation import Formality, TranslateRequest, TranslateResult
 from ogam.errors import EngineError, UnsupportedOptionError
-from ogam.gateway.dispatch import Gateway
+from ogam.gateway.dispatch import Gateway, Target
 from ogam.markup import glossary
 from ogam.markup.glossary import Term
 from ogam.markup.likeness import alike
@@ -51,13 +51,13 @@ class Done(NamedTuple):
         return votes.most_common(1)[0][0] if votes else None
 
 
-async def languages(gateway: Gateway) -> Languages:
+async def languages(gateway: Gateway, target: Target = None) -> Languages:
     """The languages of the route's translator.
 
     An engine may say which it has: ``languages()`` gives pairs of tags, ``formal`` are the
     targets in which it chooses the formality. One that does not say is taken to have them all.
     """
-    name = gateway.models("translate", None)[0]
+    name = gateway.models("translate", target)[0]
     engine = gateway.engine("translate", name)
     tell = getattr(engine, "languages", None)
     if tell is None:

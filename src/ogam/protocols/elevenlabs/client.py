@@ -6,14 +6,14 @@ import asyncio
 import binascii
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 
 from ogam import net
-from ogam.capabilities.base import Capability, ModelRef, Units
+from ogam.capabilities.base import Capability, ModelRef
 from ogam.capabilities.speech_recognition import (
     PartialTranscript,
     RecognitionOptions,
@@ -23,8 +23,10 @@ from ogam.capabilities.speech_recognition import (
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult, SpeechChunk, Voice
 from ogam.errors import UnknownVoiceError, UnsupportedOptionError
 from ogam.media import Audio
+from ogam.protocols import forwarding_client
 from ogam.protocols.elevenlabs import client_listening, client_live, convert_spoken, wire_answers
 from ogam.protocols.elevenlabs.client_calls import Calls
+from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
 from ogam.vendors import Vendor
 
 # What speaks where no model is named; the vendor's own default.
@@ -99,7 +101,7 @@ class ElevenLabsEngine:
         words = convert_spoken.Words(order.script)
         pieces: list[SpeechChunk] = []
         async with self._calls.stream(order.path, order.body) as answer:
-            units = _units(answer.headers.get("character-cost"), order.script.text)
+            units = convert_spoken.billed(answer.headers.get("character-cost"), order.script.text)
             half = b""
             async with aclosing(self._lines(answer)) as lines:
                 async for line in lines:
@@ -136,6 +138,26 @@ class ElevenLabsEngine:
         The model is ``scribe_v2_realtime``, also where none is named.
         """
         return client_live.listen(self._calls, self._ref, pcm, options)
+
+    async def forward(
+        self, method: str, path: str, query: str, body: bytes, headers: Fields
+    ) -> Forwarded:
+        """A client's raw request, with the account's key; the raw reply.
+
+        ``path`` and ``query`` as they came, percent signs and all. What the vendor finds wrong in
+        the request comes back as it said it; VendorError for all else.
+        """
+        return await self._calls.forward(
+            method, forwarding_client.address(path, query), body, headers
+        )
+
+    def forward_stream(
+        self, method: str, path: str, query: str, body: bytes, headers: Fields
+    ) -> AbstractAsyncContextManager[ForwardedStream]:
+        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
+        return self._calls.forward_stream(
+            method, forwarding_client.address(path, query), body, headers
+        )
 
     async def _order(self, request: SpeakRequest) -> _Order:
         model = self._ref.model or _SPEAKS
@@ -212,16 +234,3 @@ def _fields(body: object) -> list[tuple[str, object]]:
     if settings is not None:
         about["voice_settings"] = {n: one for n, one in _fields(settings) if one is not None}
     return list(about.items())
-
-
-def _units(told: str, text: str) -> Units:
-    """Characters billed. Some voices cost several a character, and the vendor tells so.
-
-    Of models that cost half, it tells half as many, where their price is told as half: what was
-    sent stands there, that the half is not taken twice.
-    """
-    try:
-        cost = int(float(told))
-    except (ValueError, OverflowError):
-        cost = 0
-    return Units(characters=max(cost, len(text)))

@@ -6,7 +6,7 @@ https://elevenlabs.io/docs/eleven-api/resources/errors
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, TypeVar, cast
@@ -14,7 +14,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from ogam import errors, net
+from ogam.protocols import forwarding_client
 from ogam.protocols.elevenlabs import wire_answers
+from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
 from ogam.vendors import BUILT_IN, Vendor
 
 T = TypeVar("T")
@@ -94,6 +96,41 @@ class Calls:
             if answer.status != 200:
                 self._check(answer.status, answer.headers, await answer.read())
             yield answer
+
+    async def forward(self, method: str, path: str, body: bytes, headers: Fields) -> Forwarded:
+        """Send a client's raw request with the account's key; the raw reply.
+
+        What the vendor finds wrong in the request comes back as it said it. VendorError for what
+        is not the request's fault: the key, too many requests, a failure.
+        """
+        return await forwarding_client.request(
+            self._http,
+            method,
+            path,
+            body,
+            forwarding_client.merged(headers, self.headers()),
+            timeout=self.vendor.timeout,
+            check=self._failed,
+        )
+
+    def forward_stream(
+        self, method: str, path: str, body: bytes, headers: Fields
+    ) -> AbstractAsyncContextManager[ForwardedStream]:
+        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
+        return forwarding_client.stream(
+            self._http,
+            method,
+            path,
+            body,
+            forwarding_client.merged(headers, self.headers()),
+            timeout=self.vendor.timeout,
+            check=self._failed,
+        )
+
+    def _failed(self, status: int, headers: net.Headers, body: bytes) -> None:
+        failure = self.refusal(status, body, retry_after(headers))
+        if isinstance(failure, errors.VendorError):
+            raise failure
 
     def decode(self, data: bytes | str, kind: type[T]) -> T:
         """JSON as ``kind``; VendorError where it is something else."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
-from ogam.capabilities.base import ModelRef, Units
+from ogam.capabilities.base import ModelRef
 from ogam.capabilities.speech_recognition import TranscribeRequest, TranscribeResult
 from ogam.errors import OgamError, UnsupportedOptionError
 from ogam.media import Audio
@@ -36,7 +35,7 @@ async def transcribe(calls: Calls, ref: ModelRef, request: TranscribeRequest) ->
     return TranscribeResult(
         engine=ref.engine,
         model=ref.name,
-        units=Units(audio_ms=math.ceil(round(duration * 1000, 3))),
+        units=convert_heard.billed(duration),
         text=text,
         segments=convert_heard.segments(text, told.words or (), duration),
         duration=duration,

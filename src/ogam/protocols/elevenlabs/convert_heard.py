@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from ogam.capabilities.base import Units
 from ogam.capabilities.speech_recognition import RecognitionOptions, Segment, Word
 from ogam.errors import UnsupportedOptionError
 from ogam.protocols.elevenlabs import languages
@@ -43,6 +44,11 @@ def check(options: RecognitionOptions) -> None:
                 hint="Leave it out; phrases are words to expect.",
                 param=name,
             )
+
+
+def billed(seconds: float) -> Units:
+    """What a recording of such a length is billed for."""
+    return Units(audio_ms=math.ceil(round(seconds * 1000, 3)))
 
 
 def tag(code: str | None) -> str | None:

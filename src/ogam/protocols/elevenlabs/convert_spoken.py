@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ogam.capabilities.base import Units
 from ogam.capabilities.speech_synthesis import SpeakRequest, Voice, WordTiming
 from ogam.errors import UnsupportedOptionError
 from ogam.protocols.elevenlabs import languages, wire, wire_answers
@@ -202,3 +203,16 @@ def speaking(voices: Sequence[Voice], language: str | None) -> Voice | None:
             if base in {languages.base(tag) for tag in (one.language, *one.languages)}:
                 return one
     return voices[0] if voices else None
+
+
+def billed(told: str, text: str) -> Units:
+    """Characters billed. Some voices cost several a character, and the vendor tells so.
+
+    Of models that cost half, it tells half as many, where their price is told as half: what was
+    sent stands there, that the half is not taken twice.
+    """
+    try:
+        cost = int(float(told))
+    except (ValueError, OverflowError):
+        cost = 0
+    return Units(characters=max(cost, len(text)))

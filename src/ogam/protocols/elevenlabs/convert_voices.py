@@ -52,6 +52,8 @@ def in_order(voices: Sequence[Voice], model: str) -> list[Voice]:
     Programs take the first voice of the list; that must not be Afrikaans for its alphabet. An
     engine lists its default first; after it come those of its language.
     """
+    if not voices:
+        return []
     wanted = model.partition("/")[2].lower()
     if not any(wanted in (one.id.lower(), languages.base(one.language)) for one in voices):
         first = voices[0]

@@ -61,6 +61,8 @@ def detail(error: errors.OgamError, request_id: str) -> tuple[int, dict[str, Any
     status, kind, code = found or (500, "server_error", "internal_server_error")
     if isinstance(error, errors.TooLargeError) and error.param == "text":
         status, code = 400, "max_character_limit_exceeded"
+    if isinstance(error, errors.RateLimitedError) and error.limit == "concurrent":
+        code = "concurrent_limit_exceeded"
     return status, {
         "type": kind,
         "code": code,

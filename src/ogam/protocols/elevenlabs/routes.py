@@ -10,6 +10,7 @@ from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult
 from ogam.protocols.elevenlabs import (
     convert_voices,
     errors,
+    passing,
     routes_listening,
     routes_socket,
     routes_speech,
@@ -24,11 +25,17 @@ _PAGES = "https://elevenlabs.io/docs/api-reference"
 
 async def voices(call: Call) -> Response:
     """All voices of the model that speaks."""
+    passed = await passing.about_voices(call)
+    if passed is not None:
+        return passed
     return reply(wire.Voices(voices=await _voices(call)))
 
 
 async def search(call: Call) -> Response:
     """Those that fit, page by page."""
+    passed = await passing.about_voices(call)
+    if passed is not None:
+        return passed
     asked = call.request.query_params
     fields: dict[str, object] = dict(asked)
     fields |= {name: asked.getlist(name) for name in ("voice_ids", "use_cases") if name in asked}
@@ -44,18 +51,25 @@ async def search(call: Call) -> Response:
 
 async def voice(call: Call) -> Response:
     """One voice: of the engine, of [names], or one of the vendor's that is answered here."""
+    passed = await passing.about_voices(call)
+    if passed is not None:
+        return passed
     return reply(await _voice(call))
 
 
 async def settings(call: Call) -> Response:
     """A voice's settings; all have the same."""
+    passed = await passing.about_voices(call)
+    if passed is not None:
+        return passed
     await _voice(call)
     return reply(convert_voices.SETTINGS)
 
 
-async def default_settings(call: Call) -> Response:  # noqa: ARG001
+async def default_settings(call: Call) -> Response:
     """The settings of a voice that has none of its own."""
-    return reply(convert_voices.SETTINGS)
+    passed = await passing.about_voices(call)
+    return passed or reply(convert_voices.SETTINGS)
 
 
 async def _voices(call: Call) -> list[wire.Voice]:
@@ -73,6 +87,9 @@ async def _voice(call: Call) -> wire.Voice:
     for one in await speaking.voices(call.gateway, model):
         if one.id == identity:
             return convert_voices.voice(one, model)
+    if call.gateway.vendor(model) is not None:
+        # To speak costs money there, and what it does not list may be any voice.
+        return convert_voices.unlisted(identity, model)
     # Engines have voices that they do not list, such as variants: whether they speak, tells.
     await call.answer("speak", SpeakRequest(text="a", voice=identity), SpeakResult)
     return convert_voices.unlisted(identity, model)
@@ -86,11 +103,17 @@ async def models(call: Call) -> Response:
     """The models of the routes that speak and transcribe."""
     routes = call.gateway.config.routes
     speak = [
-        convert_voices.speaking_model(name, await speaking.voices(call.gateway, name))
+        convert_voices.speaking_model(
+            name.removesuffix("/*"), await speaking.voices(call.gateway, name)
+        )
         for name in routes.of("speak").names
     ]
     return reply(
-        speak + [convert_voices.hearing_model(name) for name in routes.of("transcribe").names]
+        speak
+        + [
+            convert_voices.hearing_model(name.removesuffix("/*"))
+            for name in routes.of("transcribe").names
+        ]
     )
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ogam.capabilities.speech_recognition import TranscribeRequest, TranscribeResult
 from ogam.errors import InvalidRequestError
-from ogam.protocols.elevenlabs import convert_listening, wire_listening
+from ogam.protocols.elevenlabs import convert_listening, passing, wire_listening
 from ogam.protocols.elevenlabs.errors import ShapeError, shape
 from ogam.protocols.serving import Call, Route, reply
 
@@ -18,6 +18,9 @@ _PAGE = "https://elevenlabs.io/docs/api-reference/speech-to-text/convert"
 
 async def transcribe(call: Call) -> Response:
     """A recording as text, its words with their times."""
+    passed = await passing.recording(call)
+    if passed is not None:
+        return passed
     try:
         parts = await call.form()
     except InvalidRequestError as error:

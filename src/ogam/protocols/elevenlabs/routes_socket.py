@@ -142,7 +142,7 @@ class _Talk:
         await self._queue.put(None)
 
     async def _speak(self, query: _Query, encoding: speaking.Encoding) -> None:
-        who = speaking.voicing(self._gateway, self._call.params["voice_id"], query.model_id)
+        who = speaking.voicing(self._call, self._call.params["voice_id"], query.model_id)
         model = self._call.model(who.model)
         if who.voice and query.language_code:
             name = self._gateway.models("speak", model)[0]

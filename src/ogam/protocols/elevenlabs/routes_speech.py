@@ -12,8 +12,7 @@ from starlette.responses import Response
 
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult
 from ogam.errors import InvalidRequestError
-from ogam.gateway.dispatch import Target
-from ogam.protocols.elevenlabs import convert, speaking, usage, wire
+from ogam.protocols.elevenlabs import convert, passing, speaking, usage, wire
 from ogam.protocols.elevenlabs.errors import shape
 from ogam.protocols.serving import Call, Route, Stream, reply
 
@@ -23,7 +22,7 @@ _PAGES = "https://elevenlabs.io/docs/api-reference/text-to-speech"
 class _Order(NamedTuple):
     text: str
     request: SpeakRequest
-    model: Target
+    model: str | None
     output: convert.Output
 
     @property
@@ -37,7 +36,7 @@ async def _order(call: Call) -> _Order:
         body = await call.json(wire.SpeechBody)
     except InvalidRequestError as error:
         raise shape(error) from None
-    who = speaking.voicing(call.gateway, call.params["voice_id"], body.model_id)
+    who = speaking.voicing(call, call.params["voice_id"], body.model_id)
     request = convert.speak_request(body, who.voice)
     if who.voice and request.language:
         model = call.gateway.models("speak", call.model(who.model))[0]
@@ -47,6 +46,9 @@ async def _order(call: Call) -> _Order:
 
 async def speech(call: Call) -> Response:
     """The whole speech."""
+    passed = await passing.speech(call)
+    if passed is not None:
+        return passed
     order = await _order(call)
     result, sound = await _whole(call, order)
     return reply(sound, result, headers=order.headers, media_type=order.output.media_type)
@@ -54,6 +56,9 @@ async def speech(call: Call) -> Response:
 
 async def speech_with_timestamps(call: Call) -> Response:
     """The whole speech in JSON, with its characters' times."""
+    passed = await passing.speech(call)
+    if passed is not None:
+        return passed
     order = await _order(call)
     result, sound = await _whole(call, order)
     aligner = convert.Aligner(order.text)
@@ -76,6 +81,9 @@ async def _whole(call: Call, order: _Order) -> tuple[SpeakResult, bytes]:
 
 async def stream(call: Call) -> Response:
     """The speech while it is made."""
+    passed = await passing.speech(call)
+    if passed is not None:
+        return passed
     order = await _order(call)
 
     async def sound(pieces: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:
@@ -93,6 +101,9 @@ async def stream(call: Call) -> Response:
 
 async def stream_with_timestamps(call: Call) -> Response:
     """The same in lines of JSON, with the characters whose words have ended."""
+    passed = await passing.speech(call)
+    if passed is not None:
+        return passed
     order = await _order(call)
 
     async def lines(pieces: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:

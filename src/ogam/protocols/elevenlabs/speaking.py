@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from ogam.capabilities.speech_synthesis import SpeakResult, SpeechChunk, Voice, WordTiming
 from ogam.errors import UnsupportedOptionError
-from ogam.gateway.dispatch import Gateway, Target
+from ogam.gateway import caller
+from ogam.gateway.dispatch import Gateway
 from ogam.media import Audio
 from ogam.media.codec import StreamEncoder
 from ogam.protocols.elevenlabs import convert_voices, languages
 from ogam.protocols.elevenlabs.convert import Output
+from ogam.protocols.serving import Call, SocketCall
+
+# An id as the vendor gives it.
+_VENDORS = re.compile(r"[0-9A-Za-z]{20}")
 
 
 class Voicing(NamedTuple):
     """Who speaks: the model as clients name it, and the engine's voice (None: its default)."""
 
-    model: Target
+    model: str | None
     voice: str | None
 
 
-def voicing(gateway: Gateway, voice_id: str, model_id: str | None) -> Voicing:
+def voicing(call: Call | SocketCall, voice_id: str, model_id: str | None) -> Voicing:
     """Whom a client's voice leads to.
 
     A voice in ``[names]`` is a model of Ogam's: ``"my-cloned-id" = "espeak/en-us+f3"``. One of
-    the vendor's own is the default voice. All else is a voice of the engine's.
+    the vendor's own is the default voice of all else that speaks; once the vendor has failed, so
+    is every id of the kind that it gives. What remains is a voice of the engine's.
     """
-    if voice_id in gateway.config.names:
+    if voice_id in call.gateway.config.names:
         return Voicing(voice_id, None)
-    if voice_id in convert_voices.PREMADE:
-        return Voicing(model_id, None)
+    fallen = caller.current().rest is not None and _VENDORS.fullmatch(voice_id)
+    if fallen or voice_id in convert_voices.PREMADE:
+        first = call.gateway.models("speak", call.model(model_id))[0]
+        if not at_vendor(call.gateway, first):
+            return Voicing(model_id, None)
     return Voicing(model_id, voice_id)
+
+
+def at_vendor(gateway: Gateway, model: str) -> bool:
+    """Whether a model is one of a vendor that speaks this protocol."""
+    vendor = gateway.vendor(model)
+    return vendor is not None and vendor.protocol == "elevenlabs"
 
 
 async def voices(gateway: Gateway, model: str) -> list[Voice]:
@@ -45,8 +61,11 @@ async def voices(gateway: Gateway, model: str) -> list[Voice]:
 async def check_language(gateway: Gateway, model: str, voice: str, language: str) -> None:
     """An engine's voice speaks its own languages: UnsupportedOptionError for another.
 
-    A voice that is not listed is left to the engine, which may have more.
+    A voice that is not listed is left to the engine, which may have more; any of a vendor's to
+    the vendor, whose voices speak every language.
     """
+    if gateway.vendor(model) is not None:
+        return
     for one in await voices(gateway, model):
         spoken = {languages.base(tag) for tag in (one.languages or (one.language,))}
         if one.id == voice and languages.base(language) not in spoken:

@@ -8,7 +8,6 @@ imports them at its first call (:func:`types`), in a thread. Knows no service bu
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -16,13 +15,14 @@ from typing import Any, cast
 
 import msgspec
 
-from ogam.errors import EngineError, OgamError
+from ogam.errors import EngineError, InvalidRequestError, OgamError
 from ogam.extras import needs
 from ogam.gateway import caller
 from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key, Keys
-from ogam.protocols.google import errors, operations
+from ogam.protocols.google import errors, generated, operations
+from ogam.protocols.google.protojson import seconds
 from ogam.protocols.serving import Call, Protocol
 
 _log = logging.getLogger("ogam.server")
@@ -58,7 +58,7 @@ def service(
         import grpc
 
     def begin(context: Any) -> Rpc:
-        key = keys.check(_key(context))
+        key = keys.check(_key(context), protocol.name)
         caller.bind(Caller(key=key, protocol=protocol.name))
         return Rpc(gateway=gateway, protocol=protocol, key=key, context=context)
 
@@ -113,12 +113,17 @@ async def _abort(context: Any, error: Exception) -> None:
 
 async def types(package: str) -> Any:
     """Google's generated types, such as ``google.cloud.vision_v1.types``."""
+    return await asyncio.to_thread(generated.load, package)
 
-    def load() -> Any:
-        with needs("grpc"):
-            return importlib.import_module(package)
 
-    return await asyncio.to_thread(load)
+def parsed(kind: Any, data: bytes) -> Any:
+    """A protocol buffer of ``kind``. InvalidRequestError where the bytes are none."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequestError(f"The message cannot be read: {error}.") from None
 
 
 def from_message(message: Any) -> dict[str, Any]:
@@ -145,7 +150,10 @@ def _known(message: Any) -> Any:
         "google.protobuf.Timestamp",
         "google.protobuf.FieldMask",
     ):
-        return message.ToJsonString()
+        try:
+            return message.ToJsonString()
+        except ValueError as error:  # a duration of a million years, a path that is none
+            raise InvalidRequestError(f"The message cannot be read: {error}") from None
     if full.startswith("google.protobuf.") and full.endswith("Value"):
         return message.value
     return from_message(message)
@@ -175,29 +183,30 @@ def longrunning(gateway: Gateway, keys: Keys, protocol: Protocol) -> Any:
         return await types("google.longrunning.operations_pb2")
 
     async def get(rpc: Rpc, data: bytes) -> bytes:
-        asked = (await pb()).GetOperationRequest.FromString(data)
+        asked = parsed((await pb()).GetOperationRequest, data)
         found = await asyncio.to_thread(kept.get, asked.name, rpc.key.id)
         return (await as_message(found)).SerializeToString()
 
     async def wait(rpc: Rpc, data: bytes) -> bytes:
-        asked = (await pb()).WaitOperationRequest.FromString(data)
-        timeout = asked.timeout.ToTimedelta().total_seconds() if asked.HasField("timeout") else None
+        asked = parsed((await pb()).WaitOperationRequest, data)
+        told = _known(asked.timeout) if asked.HasField("timeout") else None
+        timeout = None if told is None else max(0.0, seconds(told, "timeout"))
         found = await kept.wait(asked.name, rpc.key.id, timeout)
         return (await as_message(found)).SerializeToString()
 
     async def listed(rpc: Rpc, data: bytes) -> bytes:
         kinds = await pb()
-        asked = kinds.ListOperationsRequest.FromString(data)
+        asked = parsed(kinds.ListOperationsRequest, data)
         found = await asyncio.to_thread(kept.list, asked.name, rpc.key.id)
         every = [await as_message(one) for one in found]
         return kinds.ListOperationsResponse(operations=every).SerializeToString()
 
     async def cancel(rpc: Rpc, data: bytes) -> bytes:
-        kept.cancel((await pb()).CancelOperationRequest.FromString(data).name, rpc.key.id)
+        kept.cancel(parsed((await pb()).CancelOperationRequest, data).name, rpc.key.id)
         return b""
 
     async def delete(rpc: Rpc, data: bytes) -> bytes:
-        kept.delete((await pb()).DeleteOperationRequest.FromString(data).name, rpc.key.id)
+        kept.delete(parsed((await pb()).DeleteOperationRequest, data).name, rpc.key.id)
         return b""
 
     unary: dict[str, Unary] = {

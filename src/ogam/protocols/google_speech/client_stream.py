@@ -6,7 +6,6 @@ https://cloud.google.com/speech-to-text/docs/reference/rpc/google.cloud.speech.v
 from __future__ import annotations
 
 import asyncio
-import importlib
 import math
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -24,8 +23,7 @@ from ogam.capabilities.speech_recognition import (
     TranscribeResult,
 )
 from ogam.errors import InvalidRequestError, VendorError
-from ogam.extras import needs
-from ogam.protocols.google import client_errors, protojson
+from ogam.protocols.google import client_errors, generated, protojson
 from ogam.protocols.google.client_api import Api
 from ogam.protocols.google_speech import convert, convert_v2, wire, wire_v2
 from ogam.protocols.google_speech.client_wishes import RATE, Model, asked, heard, text_of
@@ -43,7 +41,8 @@ async def listen(
     wanted = asked(model, options, "LINEAR16")
     name = model.recognizer(await api.auth.project()) if model.version == 2 else ""
     headers = await api.auth.headers()
-    google = await asyncio.to_thread(_types, model.version)
+    types = f"google.cloud.speech_v{model.version}.types"
+    google = await asyncio.to_thread(generated.load, types)
     exchange = _Exchange(pcm, google, _first(model.version, wanted, name), api.vendor)
     segments: list[Segment] = []
     billed, code = "", ""
@@ -84,11 +83,6 @@ async def listen(
         duration=seconds,
         language=convert.spelled(code) if code else options.language,
     )
-
-
-def _types(version: int) -> Any:
-    with needs("grpc"):
-        return importlib.import_module(f"google.cloud.speech_v{version}.types")
 
 
 def _first(version: int, wanted: convert.Asked, recognizer: str) -> msgspec.Struct:

@@ -12,7 +12,15 @@ from ogam.errors import InvalidRequestError
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Keys
 from ogam.protocols.google import protojson
-from ogam.protocols.google.grpc import Rpc, Streaming, Unary, as_message, from_message, longrunning
+from ogam.protocols.google.grpc import (
+    Rpc,
+    Streaming,
+    Unary,
+    as_message,
+    from_message,
+    longrunning,
+    parsed,
+)
 from ogam.protocols.google.grpc import service as make
 from ogam.protocols.google.grpc import types as load
 from ogam.protocols.google_speech import (
@@ -176,14 +184,14 @@ def _second_config() -> InvalidRequestError:
 async def _requests(google: Any, kind: type[T], data: AsyncIterator[bytes]) -> AsyncGenerator[T]:
     message = getattr(google, kind.__name__).pb()
     async for one in data:
-        yield protojson.convert(from_message(message.FromString(one)), kind)
+        yield protojson.convert(from_message(parsed(message, one)), kind)
 
 
 async def _read(version: int, kind: type[T], name: str, data: bytes) -> tuple[Any, T]:
     google = await load(_TYPES[version])
 
     def read() -> T:
-        message = getattr(google, name or kind.__name__).pb().FromString(data)
+        message = parsed(getattr(google, name or kind.__name__).pb(), data)
         return protojson.convert(from_message(message), kind)
 
     return google, await asyncio.to_thread(read)

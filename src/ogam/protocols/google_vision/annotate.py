@@ -30,6 +30,8 @@ MAX_PAYLOAD = 41_943_040
 _AT_ONCE = 4
 # What is wrong with the server, or asked wrongly of it, is wrong for all images.
 _FOR_ALL = (
+    errors.AuthenticationError,
+    errors.ForbiddenError,
     errors.UnsupportedOptionError,
     errors.OverloadedError,
     errors.NotConfiguredError,
@@ -64,6 +66,7 @@ class Annotator:
         self._gateway, self._asker = asker.gateway, asker
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self.answered: dict[str, str] = {}
+        self._broke: errors.BudgetError | None = None
 
     def headers(self) -> dict[str, str]:
         """Which engines and models answered, as the server's other replies tell it."""
@@ -80,7 +83,11 @@ class Annotator:
             self.check(request)
         tasks = [asyncio.ensure_future(self._image(one)) for one in requests]
         try:
-            return list(await asyncio.gather(*tasks))
+            found = list(await asyncio.gather(*tasks))
+            # Of several pictures those that were paid for are kept.
+            if self._broke is not None and all(one.error for one in found):
+                raise self._broke
+            return found
         finally:
             for task in tasks:
                 task.cancel()
@@ -104,6 +111,8 @@ class Annotator:
                 image = await asyncio.to_thread(_opened, data)
                 return await self._see(image, request.features, request.image_context)
             except errors.OgamError as error:
+                if isinstance(error, errors.BudgetError):
+                    self._broke = error
                 return wire.AnnotateImageResponse(error=failed(error))
 
     async def file(

@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Keys
-from ogam.protocols.google.grpc import Rpc, Unary, as_message, fields, from_message, longrunning
+from ogam.protocols.google.grpc import (
+    Rpc,
+    Unary,
+    as_message,
+    fields,
+    from_message,
+    longrunning,
+    parsed,
+)
 from ogam.protocols.google.grpc import service as make
 from ogam.protocols.google.grpc import types as load
 from ogam.protocols.google.protojson import convert
@@ -59,7 +67,7 @@ async def _read(data: bytes, kind: type[T]) -> tuple[Any, T]:
     google = await load("google.cloud.vision_v1.types")
 
     def read() -> T:
-        message = getattr(google, kind.__name__).pb().FromString(data)
+        message = parsed(getattr(google, kind.__name__).pb(), data)
         return convert(from_message(message), kind)
 
     return google, await asyncio.to_thread(read)

@@ -1,5 +1,5 @@
 """Bodies of OpenAI's protocol that go on to a vendor as they came, but for the model's name and a
-maximum: reading them strictly, putting the maximum in, and the most they can be billed for.
+maximum: putting the maximum in, and the most they can be billed for.
 
 A caller may mean harm, so the bound lets through only what it knows: every field, kind of
 message and tool that is not named below is one whose cost nobody here can prove. The bound holds
@@ -10,16 +10,10 @@ https://developers.openai.com/api/reference/resources/chat
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-import msgspec
-
 from ogam.capabilities.base import Units
-from ogam.errors import InvalidRequestError
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import PER_MESSAGE, PER_REQUEST, PER_TEXT, Unprovable
 
@@ -76,37 +70,12 @@ _CALL = _words("type id status call_id caller namespace name arguments input out
 _PART = _words("type text refusal annotations logprobs prompt_cache_breakpoint")
 _TEXTS = _words("text input_text output_text refusal")
 _CALLS = _words("function_call custom_tool_call function_call_output custom_tool_call_output")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _UnprovableError(Exception):
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason)
         self.said = Unprovable(reason=reason, hint=hint)
-
-
-def decode(data: bytes) -> dict[str, Any]:
-    """The object in ``data``. InvalidRequestError where two readers could find different things.
-
-    A name given twice, NaN and infinities, bytes that are not UTF-8 and halves of characters are
-    refused: a vendor might read ``"n": 1, "n": 100`` the other way round.
-    """
-    try:
-        text = data.decode()
-        body = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_constant, parse_float=_finite
-        )
-        if _SURROGATE.search(text):
-            msgspec.json.encode(body)
-    except RecursionError:
-        problem = "it is nested too deep"
-    except ValueError as error:  # UnicodeError and JSONDecodeError are
-        problem = str(error).split(": line")[0]
-    else:
-        if isinstance(body, dict):
-            return cast(dict[str, Any], body)
-        problem = "it is no object"
-    raise InvalidRequestError(f"The body is not usable as JSON: {problem[:120]}.")
 
 
 def with_maximum(path: Path, body: Mapping[str, Any], maximum: int) -> dict[str, Any]:
@@ -331,27 +300,3 @@ def _short(value: Any) -> str:
     # An int of a thousand digits is cut before it is written out.
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a larger number"
     return text if len(text) <= 40 else text[:40] + "…"
-
-
-# --- JSON --------------------------------------------------------------------------------------
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        seen: set[str] = set()
-        # set.add returns None.
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"{twice[:40]!r} is given twice")
-    return values
-
-
-def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text[:40]} is too large a number")
-    return number

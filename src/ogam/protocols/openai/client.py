@@ -10,8 +10,8 @@ https://developers.openai.com/api/reference
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import ClassVar
 
 from ogam.capabilities.base import Capability, ModelRef
@@ -27,9 +27,10 @@ from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult, Speech
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
 from ogam.errors import VendorError
 from ogam.net import Client, Headers
-from ogam.protocols.openai import client_audio, client_forward, client_text
+from ogam.protocols import forwarding_client
+from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
+from ogam.protocols.openai import client_audio, client_text
 from ogam.protocols.openai.client_api import Api, is_own
-from ogam.protocols.openai.client_forward import Fields, Forwarded, ForwardedStream
 from ogam.vendors import Vendor
 
 # What a model of OpenAI's does, by a part of its name; the first that fits, else it writes.
@@ -135,53 +136,34 @@ class OpenAIEngine:
         What the vendor finds wrong in the request comes back as it said it. VendorError for what
         is not the request's fault: the key, too many requests, a failure.
         """
-        reply = await self._api.http.request(
+        return await forwarding_client.request(
+            self._api.http,
             "POST",
             path,
-            headers=self._forwarded(headers),
-            body=body,
+            body,
+            self._forwarded(headers),
             timeout=self._api.vendor.timeout,
-        )
-        self._check(reply.status, reply.headers, reply.body)
-        return Forwarded(
-            status=reply.status,
-            headers=client_forward.reply_headers(reply.headers.items()),
-            body=reply.body,
+            check=self._check,
         )
 
-    @asynccontextmanager
-    async def forward_stream(
+    def forward_stream(
         self, path: str, body: bytes, headers: Fields
-    ) -> AsyncGenerator[ForwardedStream]:
+    ) -> AbstractAsyncContextManager[ForwardedStream]:
         """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
-        async with self._api.http.stream(
+        return forwarding_client.stream(
+            self._api.http,
             "POST",
             path,
-            headers=self._forwarded(headers),
-            body=body,
+            body,
+            self._forwarded(headers),
             timeout=self._api.vendor.timeout,
-        ) as streamed:
-            chunks: AsyncIterator[bytes] = aiter(streamed)
-            if not 200 <= streamed.status < 300:
-                said = await streamed.read()
-                self._check(streamed.status, streamed.headers, said)
-                chunks = _once(said)
-            yield ForwardedStream(
-                status=streamed.status,
-                headers=client_forward.reply_headers(streamed.headers.items()),
-                chunks=chunks,
-            )
+            check=self._check,
+        )
 
     def _forwarded(self, given: Fields) -> list[tuple[str, str]]:
-        return self._api.headers(*client_forward.request_headers(given))
+        return self._api.headers(*forwarding_client.request_headers(given))
 
     def _check(self, status: int, headers: Headers, body: bytes) -> None:
-        if not 200 <= status < 300:
-            failure = self._api.failure(status, headers, body)
-            if isinstance(failure, VendorError):
-                raise failure
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    if data:
-        yield data
+        failure = self._api.failure(status, headers, body)
+        if isinstance(failure, VendorError):
+            raise failure

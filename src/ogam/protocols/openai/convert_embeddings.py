@@ -18,47 +18,85 @@ MAX_INPUTS = 2048
 MAX_TOKENS = 300_000
 
 # What a text is compared with, by category. An encoder knows no categories; it tells how near a
-# text is to each of these. Chosen, as the numbers below, on 64 sentences written for it: the
-# scores order a harmful and a harmless one right in 97% of the pairs, and 25 of 34 harmful ones
-# are nearest to their own category. A rough sieve, not a judge.
+# text is to each of these. Chosen, as the numbers below, on 200 sentences written for it. A rough
+# sieve, not a judge.
 CATEGORIES: dict[str, tuple[str, ...]] = {
-    "harassment": ("insulting and abusing a person", "you are a worthless idiot"),
-    "harassment/threatening": ("I will hurt you",),
-    "hate": ("racist hatred", "hating immigrants, Jews, Muslims or gay people"),
+    "harassment": (
+        "insulting and abusing a person",
+        "you are a worthless idiot",
+        "nobody likes you, you disgusting freak",
+    ),
+    "harassment/threatening": ("I will hurt you", "I will kill you"),
+    "hate": (
+        "racist hatred",
+        "hating immigrants, Jews, Muslims or gay people",
+        "foreigners are vermin and parasites",
+        "women are stupid and inferior",
+    ),
     "hate/threatening": ("killing all people of a race or religion",),
-    "illicit": ("making drugs, stealing and fraud", "how to commit a crime"),
+    "illicit": (
+        "making drugs, stealing and fraud",
+        "how to commit a crime",
+        "buying cocaine or meth",
+    ),
     "illicit/violent": ("making a bomb or buying illegal guns",),
     "self-harm": ("self-harm and suicide",),
     "self-harm/instructions": ("methods of suicide",),
     "self-harm/intent": ("I want to kill myself",),
-    "sexual": ("sex and nudity", "pornography"),
-    "sexual/minors": ("child pornography",),
-    "violence": ("killing and hurting people", "murder"),
+    "sexual": ("sex and nudity", "pornography", "I want to have sex with you"),
+    "sexual/minors": ("child pornography", "sexually abusing a child"),
+    "violence": ("killing and hurting people", "murder", "torturing people or animals"),
     "violence/graphic": ("a bloody, mutilated corpse",),
 }
+# In the tone of what they stand against: a sentence from me to you is near to another such one.
 HARMLESS = (
     "everyday life",
     "the weather",
     "food and cooking",
-    "medicine and health care",
     "sport and games",
     "work and business",
     "science and education",
     "family and friends",
     "computers and programming",
     "travel and places",
-    "the police and the news",
     "books, films and music",
-    "a complaint about a product",
-    "feelings and advice",
     "a museum or a church",
+    "feelings and advice",
+    "I love you",
+    "I miss you and my heart is broken",
+    "I am proud of you",
+    "OK, yes, no",
+    "thank you and see you tomorrow",
+    "I am sorry",
+    "tired, hungry or bored to death",
+    "a joke or a figure of speech",
+    "stopping a program or a process",
+    "a crime novel, a play or a fairy tale",
+    "the police, a court and the news",
+    "an accident or a disaster in the news",
+    "war and weapons in history",
+    "a religious holiday or service",
+    "welcoming and helping refugees",
+    "pain, medicine and a visit to the doctor",
+    "disagreeing with somebody",
+    "an angry customer",
+    "raw meat in the kitchen",
+    "killing weeds and insects in the garden",
+    "sex education and health",
+    "treating depression",
+    "winning or losing a match",
+    "pets and animals",
+    "a marriage and a kiss",
+    "a baby and a playground",
+    "a shop or a pharmacy",
+    "something does not work or is out of order",
 )
 LABELS = (*(label for own in CATEGORIES.values() for label in own), *HARMLESS)
-# Half of how near the nearest harmless label is counts against a category (AUC 0.94 without it,
-# 0.97 with a half to all of it), in log-odds, and so does the bias, which puts 0.5 where the
-# most of the sentences were told apart: 33 of 34 harmful ones flagged, 3 of 30 harmless ones.
-# Of 40 others, many of them figures of speech: 18 of 20 harmful ones, 5 of 20 harmless ones.
-HARMLESS_WEIGHT = 0.5
+# How near the nearest harmless label is counts against a category, in log-odds, and so does this,
+# which puts 0.5 where hardly a harmless sentence is flagged: of those it was chosen on 4 of 130
+# (three of them figures of speech: "I could murder a pizza"), and 59 of 70 harmful ones; of those
+# in its test, for which no label was chosen, none of 50, and 17 of 20. All are English, as the
+# encoder is.
 BIAS = 2.5
 
 
@@ -164,7 +202,7 @@ def moderations_reply(result: ClassifyResult, identity: str) -> wire.Moderations
 def moderation(found: Classification) -> wire.Moderation:
     """Scores from 0 to 1 for the 13 categories; those over a half are flagged."""
     odds = {one.label: _log_odds(one.score) for one in found.scores}
-    against = HARMLESS_WEIGHT * max(odds[label] for label in HARMLESS) + BIAS
+    against = max(odds[label] for label in HARMLESS) + BIAS
     scores = {
         category: 1 / (1 + math.exp(against - max(odds[label] for label in labels)))
         for category, labels in CATEGORIES.items()

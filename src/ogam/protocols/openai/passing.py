@@ -18,7 +18,7 @@ from ogam.capabilities.base import Capability, Units
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.routing import Facts
-from ogam.protocols import forwarding
+from ogam.protocols import forwarding, strict_json
 from ogam.protocols.forwarding import Head
 from ogam.protocols.openai import bodies, errors, usage
 from ogam.protocols.serving import Call
@@ -60,7 +60,7 @@ class _Body:
 
     @cached_property
     def _body(self) -> dict[str, Any]:
-        return bodies.decode(self._data)
+        return strict_json.decode(self._data)
 
     @cached_property
     def _bounded(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from ogam import registry
 from ogam.capabilities.base import CAPABILITIES, Capability
 from ogam.config import Config
-from ogam.errors import AuthenticationError, OgamError
+from ogam.errors import AuthenticationError, OgamError, OverloadedError
 from ogam.gateway.keys import Keys
 from ogam.server.app import Plain
 
@@ -72,7 +72,7 @@ def _state(config: Config, keys: Keys, ready: Callable[[], bool]) -> Any:
         headers = {**_HEADERS, "cache-control": "no-store"}
         try:
             keys.check(shown.strip() if kind.lower() == "bearer" else None)
-        except AuthenticationError as error:
+        except (AuthenticationError, OverloadedError) as error:
             said: dict[str, Any] = {"error": {"message": str(error)}}
             return Response(msgspec.json.encode(said), 401, headers, "application/json")
         routes = await asyncio.to_thread(_routes, config)

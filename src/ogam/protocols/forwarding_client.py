@@ -1,0 +1,169 @@
+"""Raw requests to a vendor, for bodies that go through unchanged: which header fields go with
+them, which come back, and the exchange itself.
+
+A field of the client's is dropped where it is about this connection, about the client itself, or
+shows a key; one of the vendor's where it is not about this answer. Knows no vendor's errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from ogam import net
+
+Fields = Sequence[tuple[str, str]]
+# Raises where a status that is no 2xx is not the request's fault.
+Check = Callable[[int, net.Headers, bytes], None]
+
+DROPPED = frozenset(
+    (
+        # RFC 9110, section 7.6.1, and what says where a message ends
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # keys and accounts: the vendor's own stand in their place
+        "api-key",
+        "authorization",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+        "x-api-key",
+        "x-goog-api-key",
+        "xi-api-key",
+        # what is read along on the way must not be compressed
+        "accept-encoding",
+        # who asks, and from where
+        "forwarded",
+        "origin",
+        "referer",
+        "via",
+        "x-real-ip",
+    )
+)
+_DROPPED_STARTS = ("cf-", "proxy-", "sec-", "x-forwarded-", "x-ogam-")
+_KEPT = frozenset(
+    (
+        "character-cost",
+        "content-disposition",
+        "content-encoding",
+        "content-type",
+        "history-item-id",
+    )
+)
+_KEPT_STARTS = ("openai-", "retry-after", "x-ratelimit-")
+# They name the operator's account, which is not the client's affair.
+_ACCOUNT = frozenset(("openai-organization", "openai-project"))
+# Each vendor's name for the id of a request; the server gives its own under the same.
+_REQUEST_IDS = frozenset(("request-id", "x-request-id", "x-trace-id"))
+
+
+class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's reply as it came. ``headers`` are those that may go to the client."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class ForwardedStream(msgspec.Struct, frozen=True, kw_only=True):
+    """The same, its body as it comes."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: AsyncIterator[bytes]
+
+
+def request_headers(given: Fields) -> list[tuple[str, str]]:
+    """What of a client's header fields goes to the vendor, names in lower case."""
+    fields = [(name.lower(), value) for name, value in given]
+    named = {
+        one.strip().lower()
+        for name, value in fields
+        if name == "connection"
+        for one in value.split(",")
+    }
+    return [
+        (name, value)
+        for name, value in fields
+        if name not in DROPPED and name not in named and not name.startswith(_DROPPED_STARTS)
+    ]
+
+
+def reply_headers(given: Fields) -> tuple[tuple[str, str], ...]:
+    """What of the vendor's goes to the client; its id of the request under a name of its own."""
+    kept: list[tuple[str, str]] = []
+    for name, value in given:
+        if name in _REQUEST_IDS:
+            kept.append(("x-vendor-request-id", value))
+        elif name in _KEPT or (name.startswith(_KEPT_STARTS) and name not in _ACCOUNT):
+            kept.append((name, value))
+    return tuple(kept)
+
+
+def merged(given: Fields, own: Fields) -> list[tuple[str, str]]:
+    """A client's fields that may go on, under ``own``: the vendor's key and what it wants."""
+    fields = dict(request_headers(given))
+    return list((fields | {name.lower(): value for name, value in own}).items())
+
+
+def address(path: str, query: str) -> str:
+    """A path with its query, where it has one."""
+    return f"{path}?{query}" if query else path
+
+
+async def request(
+    http: net.Client,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Fields,
+    *,
+    timeout: float,  # noqa: ASYNC109 - it is told apart: sent or not
+    check: Check,
+) -> Forwarded:
+    """Ask, and take the whole reply. ``check`` judges a status that is no 2xx."""
+    reply = await http.request(method, path, headers=headers, body=body, timeout=timeout)
+    if not 200 <= reply.status < 300:
+        check(reply.status, reply.headers, reply.body)
+    return Forwarded(
+        status=reply.status, headers=reply_headers(reply.headers.items()), body=reply.body
+    )
+
+
+@asynccontextmanager
+async def stream(
+    http: net.Client,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Fields,
+    *,
+    timeout: float,  # noqa: ASYNC109 - it is told apart: sent or not
+    check: Check,
+) -> AsyncGenerator[ForwardedStream]:
+    """As :func:`request`, for a reply that is read as it comes. Leaving ends the connection."""
+    async with http.stream(method, path, headers=headers, body=body, timeout=timeout) as streamed:
+        chunks: AsyncIterator[bytes] = aiter(streamed)
+        if not 200 <= streamed.status < 300:
+            said = await streamed.read()
+            check(streamed.status, streamed.headers, said)
+            chunks = _once(said)
+        yield ForwardedStream(
+            status=streamed.status,
+            headers=reply_headers(streamed.headers.items()),
+            chunks=chunks,
+        )
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    if data:
+        yield data
