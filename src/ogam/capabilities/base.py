@@ -115,8 +115,9 @@ class Engine(Protocol):
     must be importable, ``extra`` the extra that installs them.
 
     It may say more: ``joins`` that requests for many texts may be carried out as one and give
-    each what it would get alone, ``zero_shot`` that it classifies by labels it never saw, and
-    ``load()`` loads its model ahead of the first request.
+    each what it would get alone, ``waits`` that its calls only wait for threads of its own,
+    ``zero_shot`` that it classifies by labels it never saw, and ``load()`` loads its model ahead
+    of the first request.
     """
 
     capabilities: ClassVar[frozenset[Capability]]

@@ -54,7 +54,7 @@ def doctor(
     checks = [
         check
         for capability in CAPABILITIES
-        for check in _checks(capability, getattr(settings.routes, capability))
+        for check in _checks(capability, settings.routes.of(capability).names)
     ]
     if probe:
         with Ogam(settings) as ogam:

@@ -84,7 +84,7 @@ def serve(
 
     def tell(ports: run.Ports) -> None:
         seconds = time.perf_counter() - started
-        _say(hello.text(config, ports, authority, seconds))
+        _say(hello.text(config, ports, authority, seconds, asked=server.wants_key))
         if missing:
             _say(f"  gRPC is off, as it is not installed: {install_line('grpc')}")
 

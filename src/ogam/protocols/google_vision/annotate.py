@@ -171,9 +171,9 @@ class Annotator:
         found.context = wire.ImageAnnotationContext(uri=uri, page_number=number)
         return found
 
-    def _models(self, features: dict[str, wire.Feature]) -> dict[str | None, list[str]]:
+    def _models(self, features: dict[str, wire.Feature]) -> dict[Target, list[str]]:
         """The features' names by the model that is to see them."""
-        found: dict[str | None, list[str]] = {}
+        found: dict[Target, list[str]] = {}
         for name, feature in features.items():
             found.setdefault(self._asker.model(feature.model), []).append(name)
         return found
