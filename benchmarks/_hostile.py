@@ -97,7 +97,7 @@ class Fuzzer:
             lambda: b"[" * DEEP,
             lambda: b'{"a":' * DEEP,
             lambda: b"[" * DEEP + b"]" * DEEP,
-            lambda: _flipped(draw, body),
+            lambda: flipped(draw, body),
             lambda: body + body,
             lambda: b"null",
             lambda: b'"' + b"x" * 100_000 + b'"',
@@ -146,7 +146,7 @@ class Fuzzer:
         )
         parts.append(
             b'Content-Disposition: form-data; name="' + name + b'"; filename="' + named + b'"\r\n'
-            b"Content-Type: application/octet-stream\r\n\r\n" + _media(draw)
+            b"Content-Type: application/octet-stream\r\n\r\n" + some_media(draw)
         )
         if draw.random() < 0.15:
             parts += parts * draw.choice((1, 400))
@@ -166,7 +166,7 @@ class Fuzzer:
         elif kind < 0.4:
             media = "multipart/form-data; boundary=other"
         elif kind < 0.5:
-            body = _flipped(draw, body)
+            body = flipped(draw, body)
         elif kind < 0.6:
             media = "application/x-www-form-urlencoded"
             body = draw.choice((b"a=%ff&%00=%zz&", b"&" * 5000, b"=" * 99, b"text=hi&text=ho")) * 3
@@ -403,7 +403,7 @@ class Fuzzer:
         )  # fmt: skip
         kind = draw.random()
         if kind < 0.15:
-            return base64.b64encode(_media(draw)).decode()
+            return base64.b64encode(some_media(draw)).decode()
         return self._made(draw) if kind < 0.25 else draw.choice(words)
 
 
@@ -471,7 +471,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
-def _flipped(draw: random.Random, data: bytes) -> bytes:
+def flipped(draw: random.Random, data: bytes) -> bytes:
     changed = bytearray(data)
     for _ in range(min(len(changed), draw.randrange(1, 8))):
         changed[draw.randrange(len(changed))] = draw.randrange(256)
@@ -508,7 +508,7 @@ def sound() -> bytes:
 _WAV = sound()
 
 
-def _media(draw: random.Random) -> bytes:
+def some_media(draw: random.Random) -> bytes:
     """A recording, a picture, a document, or what only begins like one."""
     heads = (
         b"%PDF-1.4\n", b"PK\x03\x04", b"GIF89a", b"\xff\xd8\xff\xe0", b"ID3", b"OggS", b"fLaC",
@@ -523,7 +523,7 @@ def _media(draw: random.Random) -> bytes:
     if kind < 0.4:
         return PNG
     if kind < 0.6:
-        return _flipped(draw, draw.choice((_WAV, PNG)))
+        return flipped(draw, draw.choice((_WAV, PNG)))
     if kind < 0.7:
         whole = draw.choice((_WAV, PNG))
         return whole[: draw.randrange(len(whole))]

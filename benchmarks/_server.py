@@ -20,16 +20,21 @@ STARTERS["embed"] = STARTERS["classify"]
 
 
 class Started(NamedTuple):
-    """A server of its own. ``errors()`` is what it wrote on standard error."""
+    """A server of its own. ``errors()`` is what it wrote on standard error; ``grpc`` is the port
+    of gRPC, 0 where that was not asked for.
+    """
 
     port: int
     pid: int
     alive: Callable[[], bool]
     errors: Callable[[], str]
+    grpc: int = 0
 
 
 @contextmanager
-def server(starters: bool = False, routes: dict[str, str] | None = None) -> Iterator[Started]:
+def server(
+    starters: bool = False, routes: dict[str, str] | None = None, *, grpc: bool = False
+) -> Iterator[Started]:
     """``ogam serve`` in a process of its own, its data in a folder that goes away."""
     import subprocess
 
@@ -41,7 +46,8 @@ def server(starters: bool = False, routes: dict[str, str] | None = None) -> Iter
             environ[f"OGAM_ROUTE_{one.upper()}"] = routes.get(one, "fake")
         said = Path(folder, "stderr")
         with said.open("wb") as errors:
-            command = [sys.executable, "-m", "ogam", "serve", "--port", "0", "--no-grpc"]
+            command = [sys.executable, "-m", "ogam", "serve", "--port", "0"]
+            command += ["--grpc", "--grpc-port", "0"] if grpc else ["--no-grpc"]
             process = subprocess.Popen(command, env=environ, stdout=errors, stderr=errors)
 
         def text() -> str:
@@ -54,7 +60,14 @@ def server(starters: bool = False, routes: dict[str, str] | None = None) -> Iter
                 time.sleep(0.05)
             else:
                 sys.exit(f"The server did not start: {text()}")
-            yield Started(int(found[1]), process.pid, lambda: process.poll() is None, text)
+            told = re.search(r"insecure_channel\(\"[\w.]+:(\d+)", text())
+            yield Started(
+                int(found[1]),
+                process.pid,
+                lambda: process.poll() is None,
+                text,
+                int(told[1]) if told else 0,
+            )
         finally:
             process.terminate()
             process.wait(60)

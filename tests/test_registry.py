@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import random
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ogam import registry
+from ogam.capabilities.embedding import EmbedRequest
 from ogam.engines.fake import FakeEngine
+from ogam.engines.word2vec import Word2VecEngine
 from ogam.errors import (
     ConfigurationError,
     EngineError,
@@ -82,6 +90,103 @@ def test_an_engine_is_made_once_however_many_ask(monkeypatch: pytest.MonkeyPatch
     with ThreadPoolExecutor(8) as pool:
         assert len(set(map(id, pool.map(ask, range(8))))) == 1
     assert made == [1]
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> dict[str, float]:
+    """Six models of word vectors, and what each says of the word."""
+    names: dict[str, float] = {}
+    for number in range(6):
+        folder = tmp_path / f"words{number}"
+        folder.mkdir()
+        angle = (number + 1) / 10
+        (folder / "words.txt").write_text(f"2 2\nup {1 - angle} {angle}\ndown 0 -1\n")
+        names[f"word2vec/{folder}"] = (1 - angle) / math.hypot(1 - angle, angle)
+    return names
+
+
+def said(engine: Any) -> float:
+    return float(np.asarray(engine.embed(EmbedRequest(texts=("up",))).vectors)[0, 0])
+
+
+def loaded(engine: Any) -> bool:
+    return engine._table is not None
+
+
+def test_of_the_models_no_route_names_the_one_unused_longest_is_closed(
+    words: dict[str, float],
+) -> None:
+    told: list[str] = []
+    first, second, third, fourth, kept, _ = words
+    engines = registry.Registry(most=2, kept=lambda: {kept}, closed=told.append)
+    made = {name: engines.get(name) for name in (kept, first, second)}
+    assert all(said(engine) == pytest.approx(words[name]) for name, engine in made.items())
+    engines.get(first)
+    engines.get(third)
+    assert told == [second] and not loaded(made[second])
+    assert loaded(made[kept]) and loaded(made[first])
+    with engines.held(first):
+        engines.get(fourth)
+        assert told == [second, third]
+        assert engines.get(first) is made[first] and loaded(made[first])
+    assert engines.get(kept) is made[kept]
+    assert engines.get(second) is not made[second]
+    assert said(engines.get(second)) == pytest.approx(words[second])
+    engines.close()
+
+
+def test_what_is_held_is_closed_once_it_is_let_go(words: dict[str, float]) -> None:
+    told: list[str] = []
+    engines = registry.Registry(most=1, closed=told.append)
+    with ExitStack() as held:
+        for name in words:
+            held.enter_context(engines.held(name))
+            engines.get(name)
+        assert told == []
+    assert told == list(words)[-2::-1]
+
+
+def test_without_a_bound_every_model_stays(words: dict[str, float]) -> None:
+    engines = registry.Registry()
+    made = [engines.get(name) for name in words]
+    assert [engines.get(name) for name in words] == made
+
+
+def test_no_model_is_closed_while_a_thread_uses_it(
+    words: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    using: Counter[int] = Counter()
+    closed: list[int] = []
+    close, lock = Word2VecEngine.close, threading.Lock()
+
+    def watched(engine: Any) -> None:
+        with lock:
+            assert not using[id(engine)]
+            closed.append(id(engine))
+        close(engine)
+
+    monkeypatch.setattr(Word2VecEngine, "close", watched)
+    engines = registry.Registry(most=2)
+
+    def work(seed: int) -> None:
+        draw = random.Random(seed)
+        for _ in range(60):
+            name = draw.choice(list(words))
+            with engines.held(name):
+                engine = engines.get(name)
+                with lock:
+                    using[id(engine)] += 1
+                assert said(engine) == pytest.approx(words[name])
+                assert engines.get(name) is engine
+                with lock:
+                    using[id(engine)] -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert closed
+    assert len(engines._engines) <= 2
+    assert not engines._held
+    engines.close()
 
 
 def test_another_distribution_adds_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:

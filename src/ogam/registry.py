@@ -19,7 +19,9 @@ import importlib
 import importlib.util
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,33 +114,84 @@ def parse(name: str) -> ModelRef:
 class Registry:
     """Makes engines, once per model name, whoever asks and however many at a time.
 
-    A name whose engine is one of ``vendors`` leads to that vendor.
+    A name whose engine is one of ``vendors`` leads to that vendor. Of the engines that serve
+    none of the names ``kept`` tells, ``most`` stay at most (None: all): then the one that was
+    asked for longest ago and that nobody holds is closed, and ``closed`` is told its name.
     """
 
-    def __init__(self, vendors: Mapping[str, Vendor] | None = None) -> None:
+    def __init__(
+        self,
+        vendors: Mapping[str, Vendor] | None = None,
+        *,
+        most: int | None = None,
+        kept: Callable[[], Collection[str]] = frozenset,
+        closed: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._vendors = vendors or {}
+        self._most, self._kept, self._closed = most, kept, closed
         self._clients: dict[str, net.Client] = {}
-        self._engines: dict[str, Any] = {}
-        self._manifests: dict[str, store.Manifest | None] = {}
+        # The one asked for longest ago comes first.
+        self._engines: OrderedDict[str, Any] = OrderedDict()
+        self._held: Counter[str] = Counter()
+        self._manifests: dict[str, store.Manifest] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Any:
-        """The engine object that serves ``name``. Making one is cheap; models load on use."""
+        """The engine object that serves ``name``. Making one is cheap; models load on use.
+
+        Who uses it while others may be asked for holds its name (:meth:`held`).
+        """
         with self._lock:
             engine = self._engines.get(name)
-            if engine is None:
-                ref = parse(name)
-                vendor = self._vendors.get(ref.engine)
-                if vendor is not None:
-                    engine = self._engines[name] = self._calling(ref, vendor)
-                    return engine
-                engine = self._engines[name] = engine_class(ref.engine)(ref)
-                about = self._manifests[name] = store.read(ref.folder)
-                if about is not None and about.untrained:
-                    _log.warning(
-                        "%s has a head that was never trained: its answers are noise", name
-                    )
-            return engine
+            if engine is not None:
+                self._engines.move_to_end(name)
+                return engine
+            engine = self._engines[name] = self._made(name)
+            spare = self._spare()
+        self._close(spare)
+        return engine
+
+    @contextmanager
+    def held(self, name: str) -> Generator[None]:
+        """What serves ``name`` is not closed within this block, made before or in it."""
+        with self._lock:
+            self._held[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[name] -= 1
+                if not self._held[name]:
+                    del self._held[name]
+                spare = self._spare()
+            self._close(spare)
+
+    def _made(self, name: str) -> Any:
+        ref = parse(name)
+        vendor = self._vendors.get(ref.engine)
+        if vendor is not None:
+            return self._calling(ref, vendor)
+        engine = engine_class(ref.engine)(ref)
+        about = store.read(ref.folder)
+        if about is not None:
+            self._manifests[name] = about
+            if about.untrained:
+                _log.warning("%s has a head that was never trained: its answers are noise", name)
+        return engine
+
+    def _spare(self) -> dict[str, Any]:
+        """Take out what is too much; the one that was asked for last is not."""
+        if self._most is None or len(self._engines) <= self._most:
+            return {}
+        kept = self._kept()
+        loose = [name for name in self._engines if name not in kept]
+        idle = [name for name in loose[:-1] if name not in self._held]
+        return {name: self._engines.pop(name) for name in idle[: max(0, len(loose) - self._most)]}
+
+    def _close(self, engines: Mapping[str, Any]) -> None:
+        for name, engine in engines.items():
+            self._closed(name)
+            engine.close()
 
     def revise(self, vendors: Mapping[str, Vendor], changed: Collection[str]) -> None:
         """Know other ``vendors``. Engines that call the ``changed`` ones are made anew; calls
@@ -176,7 +229,7 @@ class Registry:
     def close(self) -> None:
         """Close every engine made so far."""
         with self._lock:
-            engines, self._engines = list(self._engines.values()), {}
+            engines, self._engines = list(self._engines.values()), OrderedDict()
             clients, self._clients = list(self._clients.values()), {}
             self._manifests = {}
         for one in (*engines, *clients):

@@ -122,7 +122,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     speak: Written = ("espeak",)
     see: Written = ("rapidocr", "opencv")
     transcribe: Written = ("pocketsphinx",)
-    translate: Written = ()
+    translate: Written = ("starter/translate",)
     classify: Written = ("starter/sentiment-en", "starter/sentiment-ko", _ENCODER)
     embed: Written = (_ENCODER,)
 

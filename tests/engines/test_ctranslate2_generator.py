@@ -4,7 +4,9 @@ import json
 import random
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import accumulate
 
 import numpy as np
@@ -18,7 +20,7 @@ ctranslate2 = pytest.importorskip("ctranslate2")
 
 from ogam.capabilities.base import CancelledWork, ModelRef, cancellable  # noqa: E402
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, Message  # noqa: E402
-from ogam.engines._writing import Growing  # noqa: E402
+from ogam.engines._writing import Growing, Job  # noqa: E402
 from ogam.engines.ctranslate2_generator import CTranslate2GeneratorEngine  # noqa: E402
 from ogam.errors import (  # noqa: E402
     ConfigurationError,
@@ -27,6 +29,7 @@ from ogam.errors import (  # noqa: E402
     NotConfiguredError,
     TooLargeError,
 )
+from ogam.training.export_language_model import convert  # noqa: E402
 from ogam.training.language_model import Settings, train  # noqa: E402
 
 PROMPT = "the old fox"
@@ -273,6 +276,212 @@ def test_a_prompt_that_fills_the_context_is_refused(engine):
         write(engine, prompt="the old fox saw a small bird. " * 40)
 
 
+PROMPTS = (
+    "the old fox",
+    "the",
+    "a small bird saw the old fox. the café owner forgot a small bird. the old",
+    "그 여우",
+    "a 🙂 child sang to",
+    "the café owner followed",
+    "a",
+    "a small bird forgot the old fox. a",
+)
+
+
+def arrived(line, count):
+    """Wait until so many stand in the line."""
+    for _ in range(2000):
+        if len(line._waiting) >= count:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{len(line._waiting)} of {count} came")
+
+
+@contextmanager
+def busy(engine, monkeypatch, count):
+    """Keep the engine busy until ``count`` jobs wait; gives the sizes of what it ran then."""
+    model = engine._load()
+    sizes, gate = [], threading.Event()
+    run = model._batch
+
+    def counted(worker, jobs, *, ask):
+        sizes.append(len(jobs))
+        return run(worker, jobs, ask=ask)
+
+    def opened():
+        arrived(model._line, count)
+        gate.set()
+
+    monkeypatch.setattr(model, "_batch", counted)
+    for _ in range(model._pool._max_workers):
+        model._pool.submit(gate.wait)
+    opener = threading.Thread(target=opened)
+    opener.start()
+    yield sizes
+    gate.set()
+    opener.join()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": 0}, {"temperature": 0, "repetition_penalty": 1.5}, {"top_k": 1, "n": 2}],
+)
+def test_different_prompts_at_once_are_written_together_and_as_alone(engine, monkeypatch, options):
+    alone = [write(engine, one, max_tokens=25, **options) for one in PROMPTS]
+    with busy(engine, monkeypatch, 8) as sizes, ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda one: write(engine, one, max_tokens=25, **options), PROMPTS))
+    assert together == alone
+    assert len({one.text for one in alone}) > 4
+    assert len(sizes) <= 2 and sum(sizes) == 8
+
+
+def test_streams_written_together_are_what_each_is_alone(engine, monkeypatch):
+    def stream(prompt):
+        request = GenerateRequest(prompt=prompt, temperature=0, max_tokens=25)
+        return list(engine.generate_stream(request))
+
+    alone = [stream(one) for one in PROMPTS[:6]]
+    with busy(engine, monkeypatch, 6) as sizes, ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(stream, PROMPTS[:6])) == alone
+    assert len(sizes) < 6
+
+
+def test_what_comes_before_the_first_token_is_let_in(engine, monkeypatch):
+    alone = [write(engine, one, max_tokens=30, temperature=0) for one in PROMPTS[3:7]]
+    model = engine._load()
+    company = model._line.company
+    sizes = []
+
+    def patient(jobs):
+        if len(jobs) == 1:
+            arrived(model._line, 3)
+        found = company(jobs)
+        sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(model._line, "company", patient)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(write, engine, PROMPTS[3], max_tokens=30, temperature=0)
+        while not sizes:
+            time.sleep(0.001)
+        monkeypatch.setattr(model._pool, "submit", lambda _: None)
+        others = [
+            pool.submit(write, engine, one, max_tokens=30, temperature=0) for one in PROMPTS[4:7]
+        ]
+        assert [first.result(), *(one.result() for one in others)] == alone
+    assert sizes == [1, 3]
+
+
+def test_only_what_shares_its_options_is_written_together(engine, monkeypatch):
+    requests = [{"temperature": 0}, {"top_k": 3}, {"top_k": 4}, {"seed": 1}, {"seed": 1}]
+    requests += [{"temperature": 0, "stop": ("x",), "max_tokens": 9}, {"top_k": 3, "n": 2}]
+    with busy(engine, monkeypatch, 7) as sizes, ThreadPoolExecutor(7) as pool:
+        seeded = list(pool.map(lambda one: write(engine, **one).text, requests))[3:5]
+    assert sorted(sizes) == [1, 1, 1, 2, 2]
+    assert seeded == [write(engine, seed=1).text] * 2
+
+
+def test_what_is_drawn_together_without_a_seed_differs(engine, monkeypatch):
+    with busy(engine, monkeypatch, 8) as sizes, ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(lambda _: write(engine, max_tokens=40).text, range(8)))
+    assert len(set(texts)) == 8
+    assert len(sizes) < 8
+
+
+def started(engine, prompt, take, most=20):
+    model = engine._load()
+    request = GenerateRequest(prompt=prompt, temperature=0)
+    return model.start(model.prompt(request), most, request, take)
+
+
+def test_each_leaves_a_batch_as_it_ends_and_one_that_breaks_breaks_alone(engine, monkeypatch):
+    ids = {name: [] for name in ("whole", "leaves", "breaks", "also whole")}
+    still = []
+
+    def whole(name, most=20):
+        def take(_, token):
+            ids[name].append(token)
+            if name == "whole":
+                still.append(done["leaves"].done())
+            return len(ids[name]) == most
+
+        return take
+
+    def breaks(_, token):
+        ids["breaks"].append(token)
+        raise ValueError("broken")
+
+    alone = {}
+    for name in ("whole", "also whole"):
+        done = {"leaves": threading.Thread()}
+        done["leaves"].done = lambda: False
+        started(engine, PROMPTS[name == "whole"], whole(name)).result()
+        alone[name] = ids[name][:]
+        ids[name].clear()
+    still.clear()
+    done = {}
+    with busy(engine, monkeypatch, 4) as sizes:
+        done["leaves"] = started(engine, PROMPT, whole("leaves", 3))
+        done["breaks"] = started(engine, PROMPT, breaks)
+        done["whole"] = started(engine, PROMPTS[1], whole("whole"))
+        done["also whole"] = started(engine, PROMPTS[0], whole("also whole"))
+        for name in ("leaves", "whole", "also whole"):
+            assert done[name].result(timeout=20) is None
+        with pytest.raises(ValueError, match="broken"):
+            done["breaks"].result(timeout=20)
+    assert {name: ids[name] for name in alone} == alone
+    assert len(ids["leaves"]) == 3
+    assert still[-1]  # it had its answer before the others had theirs
+    assert sizes[0] == 4
+
+
+def test_who_leaves_while_it_waits_is_not_written(engine, monkeypatch):
+    request = GenerateRequest(prompt=PROMPTS[2], temperature=0)
+    alone = list(engine.generate_stream(request))
+    given, give, gone = [], Job.give, threading.Event()
+    monkeypatch.setattr(Job, "give", lambda self, *one: given.append(self) or give(self, *one))
+
+    def leave():
+        cancellable(gone)
+        next(engine.generate_stream(request))
+
+    with busy(engine, monkeypatch, 2), ThreadPoolExecutor(1) as pool:
+        leaver = pool.submit(leave)
+        arrived(engine._load()._line, 1)
+        gone.set()
+        with pytest.raises(CancelledWork):
+            leaver.result()
+        assert list(engine.generate_stream(request)) == alone
+    assert len(set(given)) == 1
+
+
+def test_who_leaves_while_the_prompt_is_read_token_by_token_ends_it(engine):
+    model, asked = engine._load(), []
+    request = GenerateRequest(prompt=PROMPTS[2], repetition_penalty=1.5)
+
+    def take(_, token):
+        asked.append(token)
+        return True
+
+    model.start(model.prompt(request), 20, request, take).result(timeout=20)
+    assert asked == [None]
+
+
+def test_greedy_text_of_8_bit_weights_does_not_depend_on_its_company(model, tmp_path, monkeypatch):
+    folder = copy(model, tmp_path)
+    convert(model / "hf", folder, "int8")
+    engine = make(folder)
+    prompts = [text[:length] for text in PROMPTS for length in (3, 3, 4)]
+    alone = [write(engine, one, max_tokens=30, temperature=0) for one in prompts]
+    with busy(engine, monkeypatch, len(prompts)) as sizes, ThreadPoolExecutor(len(prompts)) as pool:
+        together = list(
+            pool.map(lambda one: write(engine, one, max_tokens=30, temperature=0), prompts)
+        )
+    assert together == alone
+    assert len(sizes) < len(prompts)
+    engine.close()
+
+
 def test_messages_are_read_one_after_the_other(engine, model, tmp_path):
     messages = (
         Message(role="system", content="the old fox"),
@@ -319,6 +528,21 @@ def test_a_closed_engine_holds_no_model_and_can_be_closed_again(model):
     engine.close()
     engine.close()
     assert engine._model is None
+
+
+def test_closing_an_engine_sends_away_those_who_wait(model):
+    engine, gate = make(model), threading.Event()
+    loaded = engine._load()
+    for _ in range(loaded._pool._max_workers):
+        loaded._pool.submit(gate.wait)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(write, engine) for _ in range(2)]
+        arrived(loaded._line, 2)
+        engine.close()
+        for one in waiting:
+            with pytest.raises(EngineError, match="was closed"):
+                one.result()
+    gate.set()
 
 
 def test_closing_during_a_call_ends_it_in_one_line(model):

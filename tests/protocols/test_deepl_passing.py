@@ -335,9 +335,7 @@ def test_a_document_goes_through_and_is_settled_when_it_is_done(
     row = last(gateway)
     assert (row.protocol, row.model, row.status) == ("deepl", "deepl", "ok")
     assert not open_holds(gateway)
-    count = sdk.get_usage().character.count
     assert spent(gateway) - before == 13 * EACH
-    assert count >= 13
 
 
 def test_documents_are_found_and_settled_after_a_restart(tmp_path: Any) -> None:

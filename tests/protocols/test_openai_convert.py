@@ -140,7 +140,15 @@ def test_every_field_of_a_body_is_obeyed_refused_or_said_to_be_without_effect():
     # A new field must be put into one of the three.
     obeyed = {
         *("messages", "model", "max_completion_tokens", "max_tokens", "n", "seed", "stop"),
-        *("repetition_penalty", "stream", "stream_options", "temperature", "top_k", "top_p"),
+        *(
+            "repetition_penalty",
+            "response_format",
+            "stream",
+            "stream_options",
+            "temperature",
+            "top_k",
+            "top_p",
+        ),
     }
     said = re.findall(r"``([a-z_*]+)``", wire_chat.ChatBody.__doc__)
     for field in wire_chat.ChatBody.__struct_fields__:

@@ -12,7 +12,6 @@ from array import array
 
 import openai
 import pytest
-from pydantic import BaseModel
 
 from ogam.capabilities.base import Units, checkpoint
 from ogam.capabilities.text_generation import Choice, GenerateResult, TextDelta
@@ -174,7 +173,6 @@ class TestChat:
             {"functions": [{"name": "f"}]},
             {"logprobs": True},
             {"top_logprobs": 2},
-            {"response_format": {"type": "json_object"}},
             {"frequency_penalty": 0.5},
             {"presence_penalty": -1},
             {"logit_bias": {"50256": -100}},
@@ -188,14 +186,6 @@ class TestChat:
             client.chat.completions.create(model=GPT, messages=HELLO, **asked)
         assert caught.value.code == "unsupported_value"
         assert caught.value.param == next(iter(asked))
-
-    def test_structured_output_is_refused_not_ignored(self, client):
-        class Person(BaseModel):
-            name: str
-
-        with pytest.raises(openai.BadRequestError) as caught:
-            client.chat.completions.parse(model=GPT, messages=HELLO, response_format=Person)
-        assert caught.value.param == "response_format"
 
     def test_what_asks_for_nothing_is_taken(self, client):
         client.chat.completions.create(
@@ -410,7 +400,6 @@ class TestResponses:
             {"previous_response_id": "resp_1"},
             {"background": True},
             {"conversation": "conv_1"},
-            {"text": {"format": {"type": "json_object"}}},
             {"truncation": "auto"},
             {"include": ["message.output_text.logprobs"]},
             {"input": [{"type": "function_call_output", "call_id": "x", "output": "1"}]},

@@ -13,10 +13,12 @@ from ogam.config import Config, Routes
 from ogam.server.run import protocols
 
 FOLDER = resources.files("ogam.server.console")
-PAGE, SCRIPT, WORDS = (
-    (FOLDER / name).read_text(encoding="utf-8") for name in ("index.html", "app.js", "words.json")
+PAGE, APP, USAGE, WORDS = (
+    (FOLDER / name).read_text(encoding="utf-8")
+    for name in ("index.html", "app.js", "usage.js", "words.json")
 )
-PATHS = ("/", "/console/app.js", "/console/style.css", "/console/words.json")
+SCRIPT = APP + USAGE
+PATHS = ("/", "/console/app.js", "/console/usage.js", "/console/style.css", "/console/words.json")
 # Elements that HTML never closes.
 VOID = {"input", "link", "meta", "br", "img"}
 
@@ -107,7 +109,7 @@ def test_every_field_has_a_label_and_every_reference_leads_somewhere():
     ids = page.values("id")
     assert len(set(ids)) == len(ids)
     labelled = set(page.values("for"))
-    fields = [own for tag, own in page.found if tag in ("input", "textarea")]
+    fields = [own for tag, own in page.found if tag in ("input", "textarea", "select")]
     assert all(own["id"] in labelled for own in fields if own.get("type") != "checkbox")
     for attribute in ("for", "aria-controls", "aria-labelledby", "aria-describedby"):
         assert set(page.values(attribute)) <= set(ids)

@@ -121,6 +121,14 @@ class Keys:
         """Whether there is a key of that id."""
         return identity in self._by_id
 
+    def configured(self, key: Key) -> bool:
+        """Whether the key is one of the configuration's."""
+        return any(one.key is key for one in self._own.values())
+
+    def ids(self) -> Sequence[str]:
+        """The ids of all keys."""
+        return tuple(self._by_id)
+
     def now(self, key: Key) -> Key:
         """A key that was let in before, as it stands now. AuthenticationError as above."""
         found = self._by_id.get(key.id)

@@ -23,6 +23,7 @@ from ogam.vendors import Vendor
 if TYPE_CHECKING:
     from ogam.gateway.caller import Caller
     from ogam.gateway.ledger import Ledger, Row
+    from ogam.gateway.ledger.values import Status
     from ogam.gateway.prices import Book
 
 # Prices found and kept, so that a call need not search for them.
@@ -139,6 +140,10 @@ class Spending:
                     await ledger.open()
                     self._ledger = ledger
         return self._ledger
+
+    def status(self) -> Status | None:
+        """How the ledger is; None where it is not open."""
+        return None if self._ledger is None else self._ledger.status()
 
     async def close(self) -> None:
         """Write what waits, and close the ledger."""

@@ -18,7 +18,7 @@ import msgspec
 from starlette.responses import Response
 
 from ogam.capabilities.base import Capability, Result, Units
-from ogam.errors import OgamError
+from ogam.errors import OgamError, VendorError
 from ogam.gateway import caller, routing
 from ogam.gateway.dispatch import Gateway, Target
 from ogam.gateway.routing import Facts
@@ -37,9 +37,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passing(Asked, typing.Protocol):
-    """One request that may go through: what a protocol knows of it."""
+    """One request that may go through: what a protocol knows of it.
+
+    A whole reply that is no failure must be a JSON object, with one of the names ``promised``
+    where there are any; where that is None it must be something else than JSON.
+    """
 
     streamed: bool
+    promised: tuple[str, ...] | None
 
     def facts(self) -> Facts:
         """What conditions of a route are about."""
@@ -63,6 +68,7 @@ class Whole:
 
     features: tuple[str, ...] = ()
     streamed = False
+    promised: tuple[str, ...] | None = ()
 
     def open(self, engine: Any, model: str, *, paid: bool) -> typing.NoReturn:
         """Nothing asks for that."""
@@ -165,6 +171,10 @@ async def _sent(
                 engine = gateway.engine(walk.trail.capability, attempt.step.model)
                 sending = passing.send(engine, _model(attempt), paid=attempt.paid)
                 head, body, units = await attempt.within(sending)
+                if head.status < 400 and not _keeps(passing.promised, head, body):
+                    raise VendorError(
+                        f"{attempt.step.model} answered what its protocol does not promise."
+                    )
                 result = _done(walk.trail, attempt, head, units)
                 if unsettled is not None and result is not None and units is None:
                     unsettled(attempt.step.model, attempt.hold)
@@ -224,6 +234,19 @@ async def _flowing(gateway: Gateway, walk: Walk, passing: Passing) -> AsyncGener
     finally:
         if over:
             gateway.spending.end(walk.trail, result, failure)
+
+
+def _keeps(promised: tuple[str, ...] | None, head: Head, body: bytes) -> bool:
+    said = dict(head.headers)
+    if promised is None:
+        return not said.get("content-type", "").startswith("application/json")
+    if said.get("content-encoding", "identity") != "identity":
+        return True  # it cannot be read here
+    try:
+        names = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return not promised or any(one in names for one in promised)
 
 
 async def _next(pieces: AsyncGenerator[bytes]) -> bytes | None:

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 
 from ogam.gateway.caller import Caller
-from ogam.gateway.ledger.values import Row
+from ogam.gateway.ledger.values import Row, Status
 
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 _UNITS = ("input_tokens", "output_tokens", "characters", "audio_ms", "image_features")
+
+
+_LEDGER = {
+    "up": "Whether the ledger answers",
+    "waiting": "What is not yet written to the ledger",
+    "lost": "Rows lost, since too many waited",
+    "spoilt": "Rows that the ledger did not take",
+    "uncounted": "Attempts let through while the ledger did not answer",
+}
+
+
+class _Ledger:
+    """The ledger's state, read when it is asked for."""
+
+    def __init__(self, status: Callable[[], Status | None]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        found = self._status()
+        for name, words in _LEDGER.items() if found else ():
+            yield GaugeMetricFamily(f"ogam_ledger_{name}", words, value=float(getattr(found, name)))
 
 
 class Metrics:
     """Counts of one server. In a registry of its own, so that several may live in a process.
 
     ``known`` gives the models that routes name: others, which clients may name without end, are
-    counted as one.
+    counted as one. ``ledger`` tells how the ledger is, None while there is none.
     """
 
-    def __init__(self, known: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(
+        self,
+        known: Callable[[], Collection[str]] = tuple,
+        ledger: Callable[[], Status | None] = lambda: None,
+    ) -> None:
         self._registry = own = CollectorRegistry()
+        own.register(_Ledger(ledger))
         self._known = known
         names = ("protocol", "route", "status")
         self._requests = Counter("ogam_requests", "Requests answered", names, registry=own)

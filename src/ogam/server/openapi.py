@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -26,8 +26,13 @@ _KEYS: dict[str, Any] = {
 _KEY_OF = {"openai": "bearer", "elevenlabs": "xi-api-key", "deepl": "deepl"}
 
 
-def document(protocols: Sequence[Protocol]) -> dict[str, Any]:
-    """Paths, parameters, bodies and replies; where two protocols share a path, the first's."""
+def document(
+    protocols: Sequence[Protocol], own: Mapping[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Paths, parameters, bodies and replies; where two protocols share a path, the first's.
+
+    ``own`` are paths of the server's own, as the document says them.
+    """
     kinds = [
         kind
         for protocol in protocols
@@ -39,7 +44,7 @@ def document(protocols: Sequence[Protocol]) -> dict[str, Any]:
         kinds, ref_template="#/components/schemas/{name}"
     )
     known = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
-    paths: dict[str, dict[str, Any]] = {}
+    paths: dict[str, dict[str, Any]] = {**(own or {})}
     for protocol in protocols:
         for route in protocol.routes:
             methods = paths.setdefault(route.path, {})

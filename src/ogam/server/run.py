@@ -26,7 +26,7 @@ from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Keys
 from ogam.media import limits
 from ogam.protocols.serving import Protocol
-from ogam.server import console, openapi
+from ogam.server import accounts, console, openapi
 from ogam.server.app import App, Plain, page
 from ogam.server.metrics import Metrics
 from ogam.server.telemetry import Traces, logged
@@ -81,7 +81,7 @@ class Server:
         self.gateway = Gateway(config, queue=own.queue, keys=keys)
         self.ready = False
         self._keys = keys
-        self._metrics = Metrics(self.gateway.named)
+        self._metrics = Metrics(self.gateway.named, self.gateway.spending.status)
         self._traces = Traces(config.telemetry.traces) if config.telemetry.traces else None
         observers = self.gateway.spending.observers
         observers.append(self._metrics.call)
@@ -108,7 +108,7 @@ class Server:
         return bool(self._keys)
 
     def _plain(self, found: Sequence[Protocol]) -> list[Plain]:
-        document = openapi.document(found)
+        document = openapi.document(found, accounts.PATHS)
         return [
             page("/healthz", lambda: {"status": "ok"}),
             self._readiness(),
@@ -118,6 +118,7 @@ class Server:
                 "text/plain; version=0.0.4; charset=utf-8",
             ),
             page("/openapi.json", lambda: document),
+            *accounts.pages(self.gateway, self._keys),
             *console.pages(self.config, self._keys, lambda: self.ready),
         ]
 

@@ -50,8 +50,7 @@ def stream(loaded: Loaded, request: GenerateRequest) -> Iterator[TextDelta | Gen
         loaded.ref,
         len(ids),
         sequences,
-        pool=loaded.pool,
-        run=lambda take: _run(loaded, ids, most, request, take),
+        start=lambda take: loaded.pool.submit(_run, loaded, ids, most, request, take),
         failures=failures,
     )
 

@@ -18,6 +18,8 @@ from ogam.gateway.ledger.values import (
     Status,
     StoredKey,
     Usage,
+    period_of,
+    span,
 )
 
 __all__ = [
@@ -33,4 +35,6 @@ __all__ = [
     "Status",
     "StoredKey",
     "Usage",
+    "period_of",
+    "span",
 ]

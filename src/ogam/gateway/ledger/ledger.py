@@ -276,12 +276,12 @@ class Ledger:
         """Sums for each group of ``by``, the dearest first; one sum without groups.
 
         From ``since`` (milliseconds, UTC) and before ``until``. ``filters``: key, capability,
-        vendor, model.
+        vendor, model, and protocol: that of the calls.
         """
         from ogam.gateway.ledger import queries
 
         _known("usage is grouped by", by, _GROUPINGS)
-        _known("usage is chosen by", filters, _GROUPINGS[:4])
+        _known("usage is chosen by", filters, (*_GROUPINGS[:4], "protocol"))
         return await self._read(
             lambda connection: queries.usage(connection, by, filters, since, until)
         )

@@ -84,6 +84,10 @@ def usage(
     calls, holds = schema.calls.c, schema.holds.c
     zero = literal(0, BigInteger)
     unknown = case((holds.state == "unknown", func.coalesce(holds.bound, 0)), else_=0)
+    # A hold has no protocol: that is its call's, looked up only where it is asked for.
+    spoken = literal("")
+    if "protocol" in filters:
+        spoken = select(calls.protocol).where(calls.id == holds.call).scalar_subquery()
     # Units belong to what answered, money to what was paid: a call that one vendor billed and
     # another answered counts for both.
     both = union_all(
@@ -92,6 +96,7 @@ def usage(
             calls.capability.label("capability"),
             calls.engine.label("vendor"),
             calls.model.label("model"),
+            calls.protocol.label("protocol"),
             calls.at.label("at"),
             literal(1, BigInteger).label("calls"),
             *(calls[one].label(one) for one in _UNITS),
@@ -103,6 +108,7 @@ def usage(
             holds.capability,
             holds.vendor,
             holds.model,
+            spoken,
             holds.at,
             zero,
             *(zero for _ in _UNITS),

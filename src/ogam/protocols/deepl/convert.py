@@ -19,8 +19,6 @@ MOST_INSTRUCTIONS = 10
 MOST_INSTRUCTION = 300
 MOST_TERM_BYTES = 1024
 MOST_ENTRIES_BYTES = 10 * 1024 * 1024
-# The reply's own word for "no limit", from DeepL's page on usage.
-NO_LIMIT = 1_000_000_000_000
 
 _STYLES = ("academic", "business", "casual", "simple")
 _TONES = ("confident", "diplomatic", "enthusiastic", "friendly")

@@ -89,6 +89,8 @@ async def _read(call: Call, kind: type[msgspec.Struct]) -> _Texts | None:
 class _Texts(forwarding.Whole):
     """Texts on their way."""
 
+    promised: tuple[str, ...] | None = ("translations", "improvements")
+
     def __init__(self, call: Call, data: bytes, kind: type[msgspec.Struct]) -> None:
         self._call, self._data, self._kind = call, data, kind
         self._form = form(call)
@@ -156,7 +158,6 @@ class _Texts(forwarding.Whole):
         told = [one.billed_characters for one in said if one.billed_characters is not None]
         whole = len(told) == len(self._texts)
         count = sum(told) if whole else sum(map(len, self._texts))
-        await asyncio.to_thread(state(self._call.gateway).usage.add, count)
         return Units(characters=count)
 
 

@@ -132,7 +132,6 @@ async def _settle(call: Call, document: Sent, told: wire_answers.DocumentStatus)
             spending = call.gateway.spending
             await spending.reconcile(now.hold, "translate", now.model, Units(characters=count))
         await asyncio.to_thread(own.sent.save, msgspec.structs.replace(now, settled=True))
-        await asyncio.to_thread(own.usage.add, count)
 
 
 class _Document(forwarding.Whole):

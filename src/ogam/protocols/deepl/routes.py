@@ -12,6 +12,7 @@ from ogam.capabilities.languages import guess
 from ogam.capabilities.text_generation import GenerateResult
 from ogam.capabilities.translation import TranslateRequest, TranslateResult
 from ogam.errors import EngineError, InvalidRequestError, NotConfiguredError
+from ogam.gateway import characters
 from ogam.markup.segments import wordy
 from ogam.protocols.deepl import convert, errors, languages, passing, wire
 from ogam.protocols.deepl import routes_documents as documents
@@ -85,8 +86,6 @@ async def _translated(call: Call, body: wire.TranslateBody, order: Order) -> Res
                 else None,
             )
         )
-    characters = sum(one.characters for one in templates)
-    await asyncio.to_thread(state(call.gateway).usage.add, characters)
     return reply(wire.Translations(translations=translations), done.result)
 
 
@@ -147,7 +146,6 @@ async def _improved(
                 target_language=target or source,
             )
         )
-    await asyncio.to_thread(state(call.gateway).usage.add, sum(map(len, body.text)))
     return reply(wire.Improvements(improvements=improvements))
 
 
@@ -172,9 +170,9 @@ async def list_languages(call: Call) -> Response:
 
 
 async def usage(call: Call) -> Response:
-    """The characters of this month; there is no limit."""
-    count = await asyncio.to_thread(state(call.gateway).usage.count)
-    return reply(wire.Usage(character_count=count, character_limit=convert.NO_LIMIT))
+    """The characters that the key's translations came to this month."""
+    count, limit = await characters.used(call.gateway, call.key, "translate", "deepl")
+    return reply(wire.Usage(character_count=count, character_limit=limit))
 
 
 def _patiently(call: Call, work: Awaitable[Response]) -> Response:

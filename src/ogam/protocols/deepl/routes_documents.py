@@ -110,7 +110,6 @@ async def result(call: Call) -> Response:
 
     def sent() -> None:
         own.uploads.delete(about)
-        own.usage.add(about.characters)
 
     response = reply(data, media_type=formats.content_type(about.ending))
     response.background = BackgroundTask(asyncio.to_thread, sent)

@@ -16,7 +16,6 @@ from ogam.protocols.deepl import wire
 from ogam.protocols.deepl.glossaries import Glossaries
 from ogam.protocols.deepl.sent import SentDocuments
 from ogam.protocols.deepl.uploads import Uploads
-from ogam.protocols.deepl.usage import Usage
 from ogam.protocols.serving import Call, decode
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -30,7 +29,6 @@ class State:
     """One server's: folders under its data folder, and the work in progress."""
 
     def __init__(self, folder: Path) -> None:
-        self.usage = Usage(folder)
         self.glossaries = Glossaries(folder / "glossaries")
         self.uploads = Uploads(folder / "documents")
         self.sent = SentDocuments(folder / "sent")

@@ -26,7 +26,7 @@ from ogam.gateway.bounds import Unprovable
 from ogam.gateway.routing import Facts
 from ogam.media import Audio
 from ogam.protocols import forwarding, strict_form, strict_json
-from ogam.protocols.elevenlabs import convert_heard, convert_spoken, languages, speaking, usage
+from ogam.protocols.elevenlabs import convert_heard, convert_spoken, languages, speaking
 from ogam.protocols.forwarding import Head
 from ogam.protocols.serving import Call
 from ogam.protocols.strict_form import Form, Part
@@ -126,6 +126,7 @@ class _Text:
     def __init__(self, call: Call, data: bytes, peek: _Peek) -> None:
         self._call, self._data, self._peek = call, data, peek
         self.streamed = "/stream" in call.route.path
+        self.promised: tuple[str, ...] | None = () if "with-timestamps" in call.route.path else None
 
     def facts(self) -> Facts:
         """Its language and length."""
@@ -154,7 +155,6 @@ class _Text:
         if head.status >= 400:
             return None
         text = self._peek.text
-        usage.add(self._call.gateway, len(text))
         return convert_spoken.billed(dict(head.headers).get("character-cost", ""), text)
 
     async def send(

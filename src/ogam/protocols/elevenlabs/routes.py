@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult
+from ogam.gateway import characters
 from ogam.protocols.elevenlabs import (
     convert_voices,
     errors,
@@ -15,7 +16,6 @@ from ogam.protocols.elevenlabs import (
     routes_socket,
     routes_speech,
     speaking,
-    usage,
     wire,
 )
 from ogam.protocols.serving import Call, Protocol, Route, reply
@@ -118,20 +118,20 @@ async def models(call: Call) -> Response:
 
 
 async def subscription(call: Call) -> Response:
-    """What was spoken since the server started."""
-    return reply(_subscription(call))
+    """What the key's calls spoke this month."""
+    return reply(await _subscription(call))
 
 
 async def user(call: Call) -> Response:
     """The key, as a user."""
     identity = (call.key.id if call.key else "") or "anyone"
-    return reply(wire.User(user_id=identity, workspace_id="ogam", subscription=_subscription(call)))
+    told = await _subscription(call)
+    return reply(wire.User(user_id=identity, workspace_id="ogam", subscription=told))
 
 
-def _subscription(call: Call) -> wire.Subscription:
-    return wire.Subscription(
-        character_count=usage.count(call.gateway), character_limit=usage.NO_LIMIT
-    )
+async def _subscription(call: Call) -> wire.Subscription:
+    count, limit = await characters.used(call.gateway, call.key, "speak", "elevenlabs")
+    return wire.Subscription(character_count=count, character_limit=limit)
 
 
 def _key(request: Request) -> str | None:

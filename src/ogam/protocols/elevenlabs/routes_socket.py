@@ -10,7 +10,7 @@ import msgspec
 from starlette.websockets import WebSocketDisconnect
 
 from ogam.errors import InvalidRequestError, OgamError
-from ogam.protocols.elevenlabs import convert, errors, speaking, usage, wire
+from ogam.protocols.elevenlabs import convert, errors, speaking, wire
 from ogam.protocols.elevenlabs.pacing import SCHEDULE, Pacer
 from ogam.protocols.serving import Socket, SocketCall, decode
 
@@ -153,7 +153,6 @@ class _Talk:
             )
             request = convert.speak_request(body, who.voice)
             pieces = self._gateway.stream("speak", (request,), model, live=False)
-            usage.add(self._gateway, len(text))
             aligner = convert.Aligner(text)
             async for piece in encoding.spoken(pieces):
                 characters = aligner.take(piece.words)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult
 from ogam.errors import InvalidRequestError
-from ogam.protocols.elevenlabs import convert, passing, speaking, usage, wire
+from ogam.protocols.elevenlabs import convert, passing, speaking, wire
 from ogam.protocols.elevenlabs.errors import shape
 from ogam.protocols.serving import Call, Route, Stream, reply
 
@@ -75,7 +75,6 @@ async def speech_with_timestamps(call: Call) -> Response:
 async def _whole(call: Call, order: _Order) -> tuple[SpeakResult, bytes]:
     result: SpeakResult = await call.answer("speak", order.request, SpeakResult, order.model)
     sound = await asyncio.to_thread(speaking.whole, result.audio, order.output)
-    usage.add(call.gateway, len(order.text))
     return result, sound
 
 
@@ -130,7 +129,6 @@ async def stream_with_timestamps(call: Call) -> Response:
 
 async def _streamed(call: Call, order: _Order, encode: Any, media_type: str) -> Response:
     pieces = await call.pieces("speak", order.request, name=order.model)
-    usage.add(call.gateway, len(order.text))
     headers = call.streamed_by("speak", order.model) | order.headers
     # What breaks in the middle breaks the connection, for nothing else tells the SDK: it takes
     # any bytes for sound, and leaves out a line that it does not understand.

@@ -20,7 +20,6 @@ COMPLETION_TOKENS = 16
 MAX_SEQUENCES = 128
 
 # Fields that ask for something no engine here can do, with the values that ask for nothing.
-_TEXT_ONLY: tuple[Any, ...] = ({"type": "text"},)
 _PENALTIES: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
@@ -34,7 +33,6 @@ CHAT_REFUSED: dict[str, tuple[Any, ...]] = {
     "logprobs": (False,),
     "modalities": ([], ["text"]),
     "moderation": (),
-    "response_format": _TEXT_ONLY,
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
@@ -56,7 +54,7 @@ def refuse(body: Any, refused: Mapping[str, tuple[Any, ...]]) -> None:
 
 
 def chat_request(body: wire_chat.ChatBody) -> GenerateRequest:
-    """What a chat asks for."""
+    """What a chat asks for, but for ``response_format``: see ``structured``."""
     refuse(body, CHAT_REFUSED)
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         raise InvalidRequestError(

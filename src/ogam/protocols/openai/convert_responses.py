@@ -26,19 +26,16 @@ REFUSED: dict[str, tuple[Any, ...]] = {
 
 
 def generate_request(body: wire.ResponseBody) -> GenerateRequest:
-    """What a response asks for; the instructions come first."""
+    """What a response asks for; the instructions come first.
+
+    But for ``text.format``: see ``structured``.
+    """
     refuse(body, REFUSED)
     if body.previous_response_id is not None:
         raise UnsupportedOptionError(
             "Responses are not kept here, so previous_response_id leads nowhere.",
             hint="Send the whole conversation as input.",
             param="previous_response_id",
-        )
-    if (body.text or {}).get("format", {"type": "text"}) not in (None, {"type": "text"}):
-        raise UnsupportedOptionError(
-            "No engine on this route can keep to the text.format asked for.",
-            hint="Leave text.format out.",
-            param="text.format",
         )
     if "message.output_text.logprobs" in (body.include or ()):
         raise UnsupportedOptionError(
@@ -66,6 +63,7 @@ def begun(body: wire.ResponseBody, *, identity: str, created: int, model: str) -
         metadata=body.metadata or {},
         temperature=1.0 if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
+        text=wire.TextOptions(format=_format(body)),
         tool_choice="auto",
     )
 
@@ -94,6 +92,10 @@ def ended(
             input_tokens=read, output_tokens=written, total_tokens=read + written
         ),
     )
+
+
+def _format(body: wire.ResponseBody) -> wire.TextFormat:
+    return msgspec.convert((body.text or {}).get("format") or {}, wire.TextFormat)
 
 
 def _messages(body: wire.ResponseBody) -> tuple[Message, ...]:

@@ -25,6 +25,8 @@ from ogam.protocols.serving import Call
 
 # The paths whose streams tell their usage only when asked.
 _ASKED = ("chat/completions", "completions")
+# The name under which the answer stands, where that is not "choices".
+_ANSWERED = {"responses": "output", "embeddings": "data"}
 
 
 class _Peek(msgspec.Struct):
@@ -57,6 +59,7 @@ class _Body:
         self._call, self._data = call, data
         self._path: bodies.Path = path
         self.streamed = streamed
+        self.promised: tuple[str, ...] | None = (_ANSWERED.get(path, "choices"),)
 
     @cached_property
     def _body(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
 from ogam.capabilities.text_generation import GenerateResult, TextDelta
-from ogam.protocols.openai import convert, errors, passing
+from ogam.protocols.openai import convert, errors, passing, structured
 from ogam.protocols.openai.wire import Usage
 from ogam.protocols.openai.wire_chat import Chat, ChatBody, Chunk, ChunkChoice, Delta
-from ogam.protocols.serving import Call, Route, Stream, event, now, reply
+from ogam.protocols.serving import Call, Route, Stream, begun, event, now, reply
 
 DONE = b"data: [DONE]\n\n"
 # A proxy in between must not hold events back.
@@ -29,11 +29,18 @@ async def create(call: Call) -> Response:
         return passed
     body = await call.json(ChatBody)
     request = convert.chat_request(body)
+    writing = structured.wanted(call, body.model, request, body.response_format, "response_format")
     identity = f"chatcmpl-{call.id}"
     if not body.stream:
-        result = await call.answer("generate", request, GenerateResult, body.model)
+        if writing is None:
+            result = await call.answer("generate", request, GenerateResult, body.model)
+        else:
+            result = await call.while_there(structured.whole(writing))
         return reply(convert.chat_reply(result, identity=identity, created=now()), result)
-    pieces = await call.pieces("generate", request, name=body.model)
+    if writing is None:
+        pieces = await call.pieces("generate", request, name=body.model)
+    else:
+        pieces = await call.while_there(begun(writing))
     headers = call.streamed_by("generate", body.model)
     told = body.stream_options is not None and bool(body.stream_options.include_usage)
     return Stream(

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from ogam.capabilities.text_generation import GenerateResult, TextDelta
 from ogam.errors import OgamError
 from ogam.protocols.openai import convert_responses as convert
-from ogam.protocols.openai import errors, passing
+from ogam.protocols.openai import errors, passing, structured
 from ogam.protocols.openai import wire_responses as wire
 from ogam.protocols.openai.routes_chat import STREAM_HEADERS
-from ogam.protocols.serving import Call, Route, Stream, event, now, reply
+from ogam.protocols.serving import Call, Route, Stream, begun, event, now, reply
 
 
 async def create(call: Call) -> Response:
@@ -25,13 +25,21 @@ async def create(call: Call) -> Response:
         return passed
     body = await call.json(wire.ResponseBody)
     request = convert.generate_request(body)
+    shape = (body.text or {}).get("format")
+    writing = structured.wanted(call, body.model, request, shape, "text.format")
     created = now()
     if not body.stream:
-        result = await call.answer("generate", request, GenerateResult, body.model)
+        if writing is None:
+            result = await call.answer("generate", request, GenerateResult, body.model)
+        else:
+            result = await call.while_there(structured.whole(writing))
         response = convert.begun(body, identity=call.id, created=created, model=result.model)
         whole = convert.ended(response, result, identity=call.id, completed=now())
         return reply(whole, result)
-    pieces = await call.pieces("generate", request, name=body.model)
+    if writing is None:
+        pieces = await call.pieces("generate", request, name=body.model)
+    else:
+        pieces = await call.while_there(begun(writing))
     headers = call.streamed_by("generate", body.model)
     response = convert.begun(body, identity=call.id, created=created, model=headers["x-ogam-model"])
     numbers = count()

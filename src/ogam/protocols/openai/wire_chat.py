@@ -52,6 +52,7 @@ class ChatBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
     max_tokens: int | None = None
     n: int | None = None
     repetition_penalty: float | None = None
+    response_format: Any = None
     seed: int | None = None
     stop: str | list[str] | None = None
     stream: bool | None = None
@@ -69,7 +70,6 @@ class ChatBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
     modalities: list[str] | None = None
     moderation: Any = None
     presence_penalty: float | None = None
-    response_format: Any = None
     tool_choice: Any = None
     tools: list[Any] | None = None
     top_logprobs: int | None = None

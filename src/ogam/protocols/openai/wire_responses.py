@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ogam.protocols.openai.wire import Body
 
@@ -123,9 +124,13 @@ class Incomplete(msgspec.Struct, kw_only=True):
 
 
 class TextFormat(msgspec.Struct, kw_only=True):
-    """Plain text, the only one."""
+    """Plain text, or JSON, which is given back as it was asked for."""
 
-    type: Literal["text"] = "text"
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | UnsetType = UNSET
+    description: Any = UNSET
+    schema: dict[str, Any] | UnsetType = UNSET
+    strict: Any = UNSET
 
 
 class TextOptions(msgspec.Struct, kw_only=True):

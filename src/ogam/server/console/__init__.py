@@ -1,7 +1,7 @@
 """The console: one page at ``/`` that uses the server as an SDK would. Knows no vendor.
 
-Plain files, no build: ``index.html``, ``app.js``, ``style.css``, and ``words.json`` with every
-word of the page in English and Korean.
+Plain files, no build: ``index.html``, ``app.js``, ``usage.js``, ``style.css``, and
+``words.json`` with every word of the page in English and Korean.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ogam.server.app import Plain
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/console/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/console/usage.js": ("usage.js", "text/javascript; charset=utf-8"),
     "/console/style.css": ("style.css", "text/css; charset=utf-8"),
     "/console/words.json": ("words.json", "application/json"),
 }

@@ -1,6 +1,8 @@
 // The console. Calls the server's own endpoints as the vendors' SDKs do; knows nothing that
 // they do not. No framework and no build: what is served is what is written here.
 
+import { showUsage } from "./usage.js";
+
 const $ = (id) => document.getElementById(id);
 const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 const WORDS = await (await fetch("/console/words.json")).json();
@@ -201,6 +203,8 @@ const PANELS = {
   },
 };
 
+const TABS = [...Object.keys(PANELS), "usage"];
+
 async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -373,6 +377,21 @@ function choose(name, focus = false) {
     if (chosen && focus) tab.focus();
   }
   history.replaceState(null, "", `#${name}`);
+  if (name === "usage") account();
+}
+
+// ---- usage -----------------------------------------------------------------------------------
+
+async function account() {
+  const panel = $("usage");
+  tell(panel, say("working"));
+  try {
+    await showUsage(say, $("key").value.trim(), Refused);
+    tell(panel, "");
+  } catch (error) {
+    for (const one of all(".figures", panel)) one.replaceChildren();
+    tell(panel, say("failed", { message: error.message }), true);
+  }
 }
 
 function translatePage() {
@@ -388,6 +407,7 @@ function translatePage() {
   $("language").lang = language === "ko" ? "en" : "ko";
   showState();
   for (const name of Object.keys(PANELS)) retell(name);
+  if (!$("usage").hidden) account();
 }
 
 function showState() {
@@ -461,7 +481,7 @@ $("tabs").addEventListener("click", (event) => {
   if (tab) choose(tab.getAttribute("aria-controls"));
 });
 $("tabs").addEventListener("keydown", (event) => {
-  const names = Object.keys(PANELS);
+  const names = TABS;
   const at = names.indexOf(event.target.getAttribute("aria-controls"));
   const next = { ArrowRight: at + 1, ArrowLeft: at - 1 + names.length, Home: 0, End: names.length - 1 }[event.key];
   if (next === undefined) return;
@@ -478,9 +498,15 @@ $("key").addEventListener("change", () => {
   sessionStorage.setItem("ogam-key", $("key").value.trim());
   fetchState();
   for (const name of Object.keys(PANELS)) retell(name);
+  if (!$("usage").hidden) account();
 });
+$("usage-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  account();
+});
+$("usage-form").addEventListener("change", account);
 $("hear-record").onclick = record;
 $("hear-file").addEventListener("change", () => { recorded = null; });
 translatePage();
-choose(location.hash.slice(1) in PANELS ? location.hash.slice(1) : "write");
+choose(TABS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "write");
 await fetchState();
