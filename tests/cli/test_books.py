@@ -335,12 +335,12 @@ def test_prices_are_listed(ogam):
 
 
 def test_times_and_amounts():
-    assert books.milliseconds("2w") == 14 * 86_400_000
+    assert periods.milliseconds("2w") == 14 * 86_400_000
     assert books.per_period("0.5/day") == (500_000_000, "day")
-    assert books.moment("1970-01-02") == 86_400_000
+    assert periods.moment("1970-01-02") == 86_400_000
     for wrong in ("", "d", "1.5d", "-1d", "1y"):
         with pytest.raises(InvalidRequestError):
-            books.milliseconds(wrong)
+            periods.milliseconds(wrong)
 
 
 def test_the_settings_in_the_page_about_all_this_are_right(tmp_path, monkeypatch):

@@ -39,6 +39,7 @@ def gateway(vendor: Address, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         names={
             "cheap": Route(models=("openai/gpt-4o-mini", "fake"), over_budget="next"),
             "gone": Route(models=("dead/x", "fake"), retries=0),
+            "kept": Route(models=("openai/gpt-4o-mini",), record=True, redact=("some",)),
         },
         vendors={
             "openai": VendorSettings(url=f"{vendor.http}/v1", key=VENDOR_KEY),
@@ -134,6 +135,32 @@ def test_the_clients_model_goes_through_where_the_route_lets_it(
 ) -> None:
     sdk.chat.completions.create(model="gpt-4o", messages=MESSAGES)
     assert _last(gateway).model == "openai/gpt-4o"
+
+
+def test_a_route_keeps_what_goes_through_where_it_says_so(
+    sdk: openai.OpenAI, gateway: Address
+) -> None:
+    def kept() -> Any:
+        row = _last(gateway)
+
+        async def read() -> Any:
+            books = await gateway.server.gateway.spending.open()
+            await books.flush()
+            return await books.recorded(row.id)
+
+        return asyncio.run_coroutine_threadsafe(read(), gateway.loop).result(10)
+
+    sdk.chat.completions.create(model="kept", messages=MESSAGES)
+    asked, answered = kept()
+    assert asked["messages"][0]["content"] == "Say [redacted]thing."
+    assert answered["choices"]
+    with sdk.chat.completions.create(model="kept", messages=MESSAGES, stream=True) as stream:
+        list(stream)
+    asked, answered = kept()
+    assert asked["stream"] is True
+    assert "data: " in answered
+    sdk.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    assert kept() is None
 
 
 def test_what_the_vendor_finds_wrong_is_read_in_its_own_words(

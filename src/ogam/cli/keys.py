@@ -14,6 +14,7 @@ from ogam.cli.options import Json, new_app
 from ogam.config import Config
 from ogam.errors import InvalidRequestError
 from ogam.gateway import keys as keys_
+from ogam.gateway import periods
 from ogam.gateway.policy import Policy, stored
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def create(
         concurrent=concurrent,
     )
     caps = [books.per_period(one) for one in budget or ()]
-    ends = None if expires is None else books.now() + books.milliseconds(expires)
+    ends = None if expires is None else periods.now() + periods.milliseconds(expires)
     secret, identity = keys_.new_key(), secrets.token_hex(6)
 
     async def work(ledger: Ledger, _: Config) -> None:
@@ -107,7 +108,7 @@ def create(
                 id=identity,
                 name=name,
                 hash=keys_.hash_key(secret),
-                created=books.now(),
+                created=periods.now(),
                 expires=ends,
                 limits=policy.limits,
                 allowed=policy.allowed,
@@ -125,7 +126,7 @@ def list_(as_json: Json = False) -> None:
     async def work(ledger: Ledger, _: Config) -> list[dict[str, Any]]:
         from ogam.gateway import report
 
-        return report.keys(await ledger.keys(), books.now())
+        return report.keys(await ledger.keys(), periods.now())
 
     found = books.run(work)
     if as_json:
@@ -173,8 +174,8 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Give a key a new secret; its id, budgets and limits stay. Printed this once."""
-    until = books.now() + books.milliseconds(grace)
-    ends = None if expires is None else books.now() + books.milliseconds(expires)
+    until = periods.now() + periods.milliseconds(grace)
+    ends = None if expires is None else periods.now() + periods.milliseconds(expires)
     secret = keys_.new_key()
 
     async def work(ledger: Ledger, _: Config) -> tuple[str, str]:
@@ -186,7 +187,7 @@ def rotate(
     identity, name = books.run(work)
     _show(secret, identity, name, as_json)
     if not as_json:
-        works = f"works on for {grace}" if until > books.now() else "is none any more"
+        works = f"works on for {grace}" if until > periods.now() else "is none any more"
         output.note(f"ogam: the old one {works}.")
 
 

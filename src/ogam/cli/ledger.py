@@ -9,7 +9,7 @@ import typer
 from ogam.cli import books, output
 from ogam.cli.options import Json, WrongUseError, new_app
 from ogam.config import Config
-from ogam.gateway import money
+from ogam.gateway import money, periods
 from ogam.gateway.money import dollars
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _compare(vendor: str, as_json: bool) -> None:
     from ogam.gateway import reconciling
 
     async def work(ledger: Ledger, config: Config) -> reconciling.Comparison:
-        return await reconciling.compare(ledger, config, vendor, books.now())
+        return await reconciling.compare(ledger, config, vendor, periods.now())
 
     found = books.run(work)
     if as_json:

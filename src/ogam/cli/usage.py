@@ -15,6 +15,7 @@ from ogam.cli.options import Json, new_app
 from ogam.config import Config
 from ogam.errors import InvalidRequestError, MissingExtraError
 from ogam.extras import install_line
+from ogam.gateway import periods
 from ogam.gateway.money import dollars
 from ogam.media import files
 
@@ -58,8 +59,8 @@ def usage(
 
     groups = books.among(by or ("capability",), get_args(Grouping), "grouping")
     _check(plot, export)
-    first = books.moment(since)
-    last = None if until is None else books.moment(until)
+    first = periods.moment(since)
+    last = None if until is None else periods.moment(until)
     chosen = {"capability": capability, "vendor": vendor, "model": model}
 
     async def work(ledger: Ledger, _: Config) -> list[dict[str, Any]]:

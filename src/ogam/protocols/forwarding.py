@@ -12,6 +12,7 @@ import fnmatch
 import typing
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -46,6 +47,11 @@ class Passing(Asked, typing.Protocol):
     streamed: bool
     promised: tuple[str, ...] | None
 
+    @property
+    def said(self) -> bytes:
+        """The body, for a route that keeps what was asked; empty where it is not to be kept."""
+        ...
+
     def facts(self) -> Facts:
         """What conditions of a route are about."""
         ...
@@ -69,6 +75,11 @@ class Whole:
     features: tuple[str, ...] = ()
     streamed = False
     promised: tuple[str, ...] | None = ()
+
+    @property
+    def said(self) -> bytes:
+        """Nothing that can be kept."""
+        return b""
 
     def open(self, engine: Any, model: str, *, paid: bool) -> typing.NoReturn:
         """Nothing asks for that."""
@@ -176,6 +187,7 @@ async def _sent(
                         f"{attempt.step.model} answered what its protocol does not promise."
                     )
                 result = _done(walk.trail, attempt, head, units)
+                _record(gateway, walk, passing, head, body)
                 if unsettled is not None and result is not None and units is None:
                     unsettled(attempt.step.model, attempt.hold)
                 return Response(body, head.status, _headers(attempt, head))
@@ -220,11 +232,15 @@ async def _flowing(gateway: Gateway, walk: Walk, passing: Passing) -> AsyncGener
                     attempt.commit()
                     walk.trail.caller.answered = attempt.step.model
                     yield attempt, flow.head
+                    kept = [first or b""]
                     if first is not None:
                         yield first
                     async for piece in pieces:
+                        if walk.route.record:
+                            kept.append(piece)
                         yield piece
                     result = _done(walk.trail, attempt, flow.head, flow.units)
+                    _record(gateway, walk, passing, flow.head, b"".join(kept))
                 return
         over = False
         yield None
@@ -234,6 +250,16 @@ async def _flowing(gateway: Gateway, walk: Walk, passing: Passing) -> AsyncGener
     finally:
         if over:
             gateway.spending.end(walk.trail, result, failure)
+
+
+def _record(gateway: Gateway, walk: Walk, passing: Passing, head: Head, body: bytes) -> None:
+    """Keep what was asked and answered, where the route says so: of sound its hash."""
+    if not walk.route.record or not passing.said:
+        return
+    kind = dict(head.headers).get("content-type", "")
+    if not kind.startswith(("application/json", "text/")):
+        body = msgspec.json.encode({"media_type": kind, "sha256": sha256(body).hexdigest()})
+    gateway.spending.record(walk.trail, walk.route, passing.said, body)
 
 
 def _keeps(promised: tuple[str, ...] | None, head: Head, body: bytes) -> bool:

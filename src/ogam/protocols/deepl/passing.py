@@ -104,6 +104,11 @@ class _Texts(forwarding.Whole):
         """Those that it names."""
         return [one for name in _IDS for one in _listed(self._fields.get(name), cut=self._form)]
 
+    @property
+    def said(self) -> bytes:
+        """The body as it came."""
+        return self._data
+
     def facts(self) -> Facts:
         """Its languages and length."""
         source, target = self._fields.get("source_lang"), self._fields.get("target_lang")

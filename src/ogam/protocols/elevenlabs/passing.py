@@ -128,6 +128,11 @@ class _Text:
         self.streamed = "/stream" in call.route.path
         self.promised: tuple[str, ...] | None = () if "with-timestamps" in call.route.path else None
 
+    @property
+    def said(self) -> bytes:
+        """The body as it came."""
+        return self._data
+
     def facts(self) -> Facts:
         """Its language and length."""
         code = self._peek.language_code

@@ -80,6 +80,11 @@ class _Body:
         options = self._body.get("stream_options")
         return not (isinstance(options, dict) and options.get("include_usage"))  # pyright: ignore[reportUnknownMemberType]
 
+    @property
+    def said(self) -> bytes:
+        """The body as it came."""
+        return self._data
+
     def facts(self) -> Facts:
         """Its size: what is said is most of it."""
         return Facts(characters=len(self._data))
