@@ -15,6 +15,7 @@ from ogam.capabilities.base import Units
 from ogam.cli import books
 from ogam.cli.plotting_usage import _sums
 from ogam.errors import InvalidRequestError
+from ogam.gateway import periods
 from ogam.gateway.keys import hash_key
 from ogam.gateway.ledger import Budget, Hold, Ledger, Row, Settlement
 
