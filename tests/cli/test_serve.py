@@ -28,7 +28,7 @@ def test_what_cannot_be_served_is_one_line(ogam, arguments, said):
 
 
 def test_a_capability_without_a_model_cannot_be_loaded_ahead(ogam, monkeypatch):
-    monkeypatch.delenv("OGAM_ROUTE_TRANSLATE")
+    monkeypatch.setenv("OGAM_ROUTE_TRANSLATE", "")
     answer = ogam("serve", "--preload", "translate")
     assert answer.code == 1
     assert "no model to load for translate" in answer.err
