@@ -84,7 +84,7 @@ class WordsEngine:
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """A server whose translator has one pair, no formality and no glossary; no text engine."""
+    """A server whose translator has one pair, no formality and no glossary; its text engine only continues."""
     module = types.ModuleType("ogam_test_words")
     module.WordsEngine = WordsEngine
     sys.modules["ogam_test_words"] = module
@@ -361,7 +361,7 @@ def test_writing_goes_to_the_text_engine_or_is_refused(fake_server, words):
     made = client(fake_server).rephrase_text(["this is bad", "das ist nicht gut"], style="business")
     assert [one.detected_source_language for one in made] == ["en", "de"]
     assert client(fake_server).correct_text("helo", target_lang="EN-US").target_language == "en-US"
-    with pytest.raises(deepl.DeepLException, match="No model is configured"):
+    with pytest.raises(deepl.DeepLException, match="follows no instructions"):
         client(words).correct_text("helo")
     for options in (
         {"style": "loud"},

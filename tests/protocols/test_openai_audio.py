@@ -230,7 +230,7 @@ def test_without_a_translator_english_still_works_and_all_else_says_what_is_miss
     tmp_path, recording
 ):
     own = configuration.Server(data=str(tmp_path))
-    config = Config(routes=Routes(transcribe=("fake",)), server=own)
+    config = Config(routes=Routes(transcribe=("fake",), translate=()), server=own)
     with (
         running(config, grpc=False) as server,
         openai.OpenAI(base_url=f"{server.http}/v1", api_key="any", max_retries=0) as made,
