@@ -84,7 +84,7 @@ class WordsEngine:
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """A server whose translator has one pair, no formality and no glossary; its text engine only continues."""
+    """A server whose translator has one pair and no glossary, its generator the starter."""
     module = types.ModuleType("ogam_test_words")
     module.WordsEngine = WordsEngine
     sys.modules["ogam_test_words"] = module
