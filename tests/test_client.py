@@ -279,7 +279,8 @@ def test_wrong_use_is_a_clear_error(client: Ogam, call: Any, error: type[Excepti
 
 
 def test_a_capability_without_a_model_says_what_to_configure() -> None:
-    with Ogam(Config()) as client, pytest.raises(NotConfiguredError, match=r"\[routes\] generate"):
+    nothing = Config(routes=Routes(generate=()))
+    with Ogam(nothing) as client, pytest.raises(NotConfiguredError, match=r"\[routes\] generate"):
         client.generate("x")
 
 
