@@ -26,6 +26,7 @@ RUNS: dict[str, list[str]] = {
     "serving": ["--rounds", "3"],
     "soak": ["--seconds", "60"],
     "fuzz": ["--count", "5000"],
+    "gateway": ["--rounds", "1"],
     "ledger": [],
     "cold_start": [],
 }
