@@ -12,16 +12,19 @@ from typing import Any
 import pytest
 
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
+from ogam.capabilities.vision import SeeRequest, SeeResult
 from ogam.config import Config, Route, Routes, Server, Step
 from ogam.errors import (
     BudgetError,
     DeadlineError,
+    EngineError,
     InvalidRequestError,
     UnpricedError,
     VendorError,
 )
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.ledger import Budget
+from ogam.media import Image
 from ogam.vendors import VendorSettings
 
 MODEL = "openai/gpt-4o-mini"
@@ -35,6 +38,10 @@ ANSWER = {
     ],
     "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
 }
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
 # gpt-4o-mini: $0.15 and $0.60 a million tokens.
 COST = 4 * 150 + 2 * 600
 
@@ -349,5 +356,74 @@ def test_a_caller_who_leaves_a_stream_leaves_its_hold(tmp_path: Path) -> None:
             await stream.aclose()
             assert await _held(own) > 0
             assert (await _rows(own))[0].status == "Abandoned"
+
+    _run(main())
+
+
+def test_shares_of_one_call_are_all_settled_when_one_of_them_fails(tmp_path: Path) -> None:
+    """The broken share ends at once, the vendor's long after it."""
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        writer.write(_reply(200, {"responses": [{"imagePropertiesAnnotation": {}}]}))
+        await writer.drain()
+
+    async def main() -> None:
+        vendor = Vendor(late)
+        server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config = Config(
+            routes=Routes(see=Route(models=("broken", "google_vision"), retries=0)),
+            server=Server(data=str(tmp_path)),
+            vendors={"google_vision": VendorSettings(url=url, key="k")},
+        )
+        own = Gateway(config)
+        own.registry._engines["broken"] = _Broken()
+        picture = SeeRequest(image=Image(PIXEL), features=("barcodes", "image_properties"))
+        with pytest.raises(EngineError):
+            await own.answer("see", picture, SeeResult)
+        row = (await _rows(own))[0]
+        assert sorted(one.model for one in row.attempts) == ["broken", "google_vision"]
+        assert row.cost == 1_500_000
+        assert await _held(own) == 0
+        await own.aclose()
+        server.close()
+
+    _run(main())
+
+
+class _Broken:
+    capabilities = frozenset(("see",))
+    features = frozenset(("barcodes",))
+
+    def see(self, _: SeeRequest) -> SeeResult:
+        raise ValueError("broken")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_vendors_calls_do_not_wait_in_the_queues_of_engines(tmp_path: Path) -> None:
+    """Those are for what this machine works on; a vendor has its connections."""
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        writer.write(_reply(200, ANSWER))
+        await writer.drain()
+
+    async def main() -> None:
+        vendor = Vendor(late)
+        server = await asyncio.start_server(vendor.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        config = Config(
+            routes=Routes(generate=(MODEL,)),
+            server=Server(data=str(tmp_path)),
+            vendors={"openai": VendorSettings(url=url, key="k")},
+        )
+        own = Gateway(config, queue=1)
+        answers = await asyncio.gather(*(_ask(own) for _ in range(5)))
+        assert [one.choices[0].text for one in answers] == ["Yes."] * 5
+        await own.aclose()
+        server.close()
 
     _run(main())

@@ -203,18 +203,16 @@ class Gateway:
             texts = sharing.by_language(
                 request, {one.model: self._classifying(one.model) for one in steps}
             )
-            found = await asyncio.gather(
-                *(part(names, sharing.part(request, places)) for names, places in texts.items())
+            found = await _every(
+                part(names, sharing.part(request, places)) for names, places in texts.items()
             )
             return sharing.joined(len(request.texts), list(texts.values()), found)
         if isinstance(request, SeeRequest):
             have = {one.model: self.engine("see", one.model).features for one in steps}
             features = sharing.by_feature(request.features, have)
-            seen: list[SeeResult] = await asyncio.gather(
-                *(
-                    part(names, msgspec.structs.replace(request, features=own))
-                    for names, own in features.items()
-                )
+            seen: list[SeeResult] = await _every(
+                part(names, msgspec.structs.replace(request, features=own))
+                for names, own in features.items()
             )
             return sharing.joined_seen(seen)
         return await self._walked(trail, route, steps, request, patient)
@@ -239,7 +237,7 @@ class Gateway:
     async def _queued(self, name: str, capability: Capability, request: Any, patient: bool) -> Any:
         engine = self.engine(capability, name)
         work = getattr(engine, capability)
-        if self._queue is None or name in self.vendors:
+        if self._queue is None or self.vendor(name) is not None:
             return await self.run(name, work, request)
         joins = queues.joins(request, engine)
         places = queues.places(request) if joins else 1.0
@@ -438,6 +436,19 @@ class Gateway:
         abouts = (self.registry.manifest(name) for name in result.model.split(","))
         untrained = any(about is not None and about.untrained for about in abouts)
         return msgspec.structs.replace(result, timing=timing, untrained=untrained)
+
+
+async def _every(shares: Iterable[Awaitable[Any]]) -> list[Any]:
+    """The results of all shares of one call; the first failure once every one has ended.
+
+    One that went on alone would end after the call's row was written, and nobody would settle
+    what it cost.
+    """
+    found = await asyncio.gather(*shares, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return found
 
 
 async def _first(pieces: AsyncGenerator[Any]) -> Any:
