@@ -14,6 +14,8 @@ import msgspec
 
 from ogam.errors import ConfigurationError
 
+# A vendor's own sentence, at most so long, in a message.
+_MOST_TOLD = 300
 Speaks = Literal["openai", "elevenlabs", "deepl", "google_vision", "google_speech"]
 
 
@@ -38,6 +40,10 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float = 5.0
     connections: int = 100
     free: bool = False
+
+    def told(self, words: str) -> str:
+        """The vendor's own words as they may be shown: short, without the key that some repeat."""
+        return (words.replace(self.key, "***") if self.key else words)[:_MOST_TOLD]
 
 
 class VendorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

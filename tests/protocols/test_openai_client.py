@@ -349,8 +349,8 @@ def test_a_raw_stream_goes_through_and_its_usage_is_read_along(fake_server):
         tap, chunks = UsageTap(), []
         async with engine(fake_server) as called:
             body = body_of(stream=True, stream_options={"include_usage": True})
-            async with called.forward_stream(
-                "/chat/completions", body, [("content-type", "application/json")]
+            async with called.raw.stream(
+                "POST", "/chat/completions", "", body, [("content-type", "application/json")]
             ) as reply:
                 async for chunk in reply.chunks:
                     tap.feed(chunk)
@@ -367,11 +367,12 @@ def test_a_raw_stream_goes_through_and_its_usage_is_read_along(fake_server):
 def test_raw_faults_of_the_request_come_back_and_the_keys_do_not(fake_server, streamed):
     async def run(body, key=None):
         async with engine(fake_server, key=key) as called:
-            asked = ("/chat/completions", body, [("content-type", "application/json")])
+            sent = [("content-type", "application/json")]
+            asked = ("POST", "/chat/completions", "", body, sent)
             if not streamed:
-                reply = await called.forward(*asked)
+                reply = await called.raw.forward(*asked)
                 return reply.status, reply.body
-            async with called.forward_stream(*asked) as reply:
+            async with called.raw.stream(*asked) as reply:
                 return reply.status, b"".join([one async for one in reply.chunks])
 
     status, said = asyncio.run(run(body_of(temperature=9)))

@@ -276,7 +276,7 @@ def test_leaving_a_stream_early_ends_the_connection(raw):
         port = server.sockets[0].getsockname()[1]
         async with server, engine(f"http://127.0.0.1:{port}/v1") as openai:
             if raw:
-                async with openai.forward_stream("/chat/completions", b"{}", []) as reply:
+                async with openai.raw.stream("POST", "/chat/completions", "", b"{}", []) as reply:
                     assert b'"a"' in await anext(reply.chunks)
             else:
                 async with aclosing(openai.generate_stream(ASKED)) as pieces:

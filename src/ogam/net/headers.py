@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
 
 from ogam.errors import InvalidRequestError
 
@@ -40,6 +43,22 @@ class Headers:
         wanted = name.lower().encode("latin-1")
         found = [value for key, value in self._raw if key == wanted]
         return b", ".join(found).decode("latin-1") if found else default
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that the peer asks to wait, told as seconds or as a date; None: it does not.
+
+        https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+        """
+        told = self.get("retry-after")
+        try:
+            seconds = float(told)
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(told).timestamp() - time.time()
+            except (ValueError, OverflowError):
+                return None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
 
     def items(self) -> list[tuple[str, str]]:
         """Every field."""

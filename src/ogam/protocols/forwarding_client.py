@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from ogam import net
+from ogam.vendors import Vendor
 
 Fields = Sequence[tuple[str, str]]
 # Raises where a status that is no 2xx is not the request's fault.
@@ -109,59 +110,68 @@ def reply_headers(given: Fields) -> tuple[tuple[str, str], ...]:
     return tuple(kept)
 
 
-def merged(given: Fields, own: Fields) -> list[tuple[str, str]]:
-    """A client's fields that may go on, under ``own``: the vendor's key and what it wants."""
-    fields = dict(request_headers(given))
-    return list((fields | {name.lower(): value for name, value in own}).items())
+class Raw:
+    """A vendor's raw way: a client's requests with the account's key, and the raw replies.
 
+    ``headers()`` are the vendor's own, its key among them. What the vendor finds wrong in a
+    request comes back as it said it; ``check`` raises VendorError for all else: the key, the
+    quota, too many requests, a failure.
+    """
 
-def address(path: str, query: str) -> str:
-    """A path with its query, where it has one."""
-    return f"{path}?{query}" if query else path
+    def __init__(
+        self, http: net.Client, vendor: Vendor, headers: Callable[[], Fields], check: Check
+    ) -> None:
+        self._http, self._vendor, self._headers, self._check = http, vendor, headers, check
 
-
-async def request(
-    http: net.Client,
-    method: str,
-    path: str,
-    body: bytes,
-    headers: Fields,
-    *,
-    timeout: float,  # noqa: ASYNC109 - it is told apart: sent or not
-    check: Check,
-) -> Forwarded:
-    """Ask, and take the whole reply. ``check`` judges a status that is no 2xx."""
-    reply = await http.request(method, path, headers=headers, body=body, timeout=timeout)
-    if not 200 <= reply.status < 300:
-        check(reply.status, reply.headers, reply.body)
-    return Forwarded(
-        status=reply.status, headers=reply_headers(reply.headers.items()), body=reply.body
-    )
-
-
-@asynccontextmanager
-async def stream(
-    http: net.Client,
-    method: str,
-    path: str,
-    body: bytes,
-    headers: Fields,
-    *,
-    timeout: float,  # noqa: ASYNC109 - it is told apart: sent or not
-    check: Check,
-) -> AsyncGenerator[ForwardedStream]:
-    """As :func:`request`, for a reply that is read as it comes. Leaving ends the connection."""
-    async with http.stream(method, path, headers=headers, body=body, timeout=timeout) as streamed:
-        chunks: AsyncIterator[bytes] = aiter(streamed)
-        if not 200 <= streamed.status < 300:
-            said = await streamed.read()
-            check(streamed.status, streamed.headers, said)
-            chunks = _once(said)
-        yield ForwardedStream(
-            status=streamed.status,
-            headers=reply_headers(streamed.headers.items()),
-            chunks=chunks,
+    async def forward(
+        self, method: str, path: str, query: str, body: bytes, headers: Fields
+    ) -> Forwarded:
+        """Ask, and take the whole reply. ``path`` and ``query`` as they came, percent signs and
+        all.
+        """
+        reply = await self._http.request(
+            method,
+            _address(path, query),
+            headers=self._merged(headers),
+            body=body,
+            timeout=self._vendor.timeout,
         )
+        if not 200 <= reply.status < 300:
+            self._check(reply.status, reply.headers, reply.body)
+        return Forwarded(
+            status=reply.status, headers=reply_headers(reply.headers.items()), body=reply.body
+        )
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, query: str, body: bytes, headers: Fields
+    ) -> AsyncGenerator[ForwardedStream]:
+        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
+        async with self._http.stream(
+            method,
+            _address(path, query),
+            headers=self._merged(headers),
+            body=body,
+            timeout=self._vendor.timeout,
+        ) as streamed:
+            chunks: AsyncIterator[bytes] = aiter(streamed)
+            if not 200 <= streamed.status < 300:
+                said = await streamed.read()
+                self._check(streamed.status, streamed.headers, said)
+                chunks = _once(said)
+            yield ForwardedStream(
+                status=streamed.status,
+                headers=reply_headers(streamed.headers.items()),
+                chunks=chunks,
+            )
+
+    def _merged(self, given: Fields) -> list[tuple[str, str]]:
+        fields = dict(request_headers(given))
+        return list((fields | {name.lower(): value for name, value in self._headers()}).items())
+
+
+def _address(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from typing import ClassVar
 
 import msgspec
@@ -18,12 +18,11 @@ from ogam.capabilities.translation import (
     Translation,
 )
 from ogam.errors import OgamError, VendorError
-from ogam.protocols import forwarding_client
 from ogam.protocols.deepl import client_documents, convert_asked, languages, wire, wire_answers
 from ogam.protocols.deepl.client_calls import Calls
 from ogam.protocols.deepl.client_documents import Document
 from ogam.protocols.deepl.client_glossaries import Glossaries
-from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
+from ogam.protocols.forwarding_client import Raw
 from ogam.vendors import Vendor
 
 
@@ -127,25 +126,10 @@ class DeepLEngine:
                 self._calls, data, name, fields, patience=patience
             )
 
-    async def forward(
-        self, method: str, path: str, query: str, body: bytes, headers: Fields
-    ) -> Forwarded:
-        """A client's raw request, with the account's key; the raw reply.
-
-        ``path`` and ``query`` as they came, percent signs and all. What the vendor finds wrong in
-        the request comes back as it said it; VendorError for all else.
-        """
-        return await self._calls.forward(
-            method, forwarding_client.address(path, query), body, headers
-        )
-
-    def forward_stream(
-        self, method: str, path: str, query: str, body: bytes, headers: Fields
-    ) -> AbstractAsyncContextManager[ForwardedStream]:
-        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
-        return self._calls.forward_stream(
-            method, forwarding_client.address(path, query), body, headers
-        )
+    @property
+    def raw(self) -> Raw:
+        """The way of bodies that go through unchanged."""
+        return self._calls.raw
 
     async def _all(self, bodies: Sequence[wire.TranslateBody]) -> list[wire_answers.Translation]:
         """Every body's translations. A failure after a first answer tells that some is billed."""

@@ -5,22 +5,16 @@ https://developers.deepl.com/docs/best-practices/error-handling
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import TypeVar
 
 import msgspec
 
 from ogam import errors, net
-from ogam.protocols import forwarding_client
 from ogam.protocols.deepl import wire_answers
-from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
+from ogam.protocols.forwarding_client import Raw
 from ogam.vendors import BUILT_IN, Vendor
 
 T = TypeVar("T")
-# A vendor's own sentence, at most so long, in a message.
-_MOST_SAID = 300
 _JSON = "application/json"
 
 
@@ -29,6 +23,7 @@ class Calls:
 
     def __init__(self, vendor: Vendor, http: net.Client) -> None:
         self.vendor, self._http = vendor, http
+        self.raw = Raw(http, vendor, self._headers, self._failed)
 
     async def send(
         self, method: str, path: str, body: bytes = b"", *, kind: str = _JSON, bills: bool = False
@@ -53,36 +48,6 @@ class Calls:
         """What a GET answers, which bills nothing."""
         return self.decode(await self.send("GET", path), kind)
 
-    async def forward(self, method: str, path: str, body: bytes, headers: Fields) -> Forwarded:
-        """Send a client's raw request with the account's key; the raw reply.
-
-        What the vendor finds wrong in the request comes back as it said it. VendorError for what
-        is not the request's fault: the key, the quota, too many requests, a failure.
-        """
-        return await forwarding_client.request(
-            self._http,
-            method,
-            path,
-            body,
-            forwarding_client.merged(headers, self._headers()),
-            timeout=self.vendor.timeout,
-            check=self._failed,
-        )
-
-    def forward_stream(
-        self, method: str, path: str, body: bytes, headers: Fields
-    ) -> AbstractAsyncContextManager[ForwardedStream]:
-        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
-        return forwarding_client.stream(
-            self._http,
-            method,
-            path,
-            body,
-            forwarding_client.merged(headers, self._headers()),
-            timeout=self.vendor.timeout,
-            check=self._failed,
-        )
-
     def _failed(self, status: int, headers: net.Headers, body: bytes) -> None:
         failure = self._refusal(status, headers, body)
         # A glossary or document that is not there is the client's to know.
@@ -99,7 +64,7 @@ class Calls:
     def broken(self, what: str, *, bills: bool = False) -> errors.VendorError:
         """The error of an answer that is ``what``."""
         return errors.VendorError(
-            f"{self.vendor.name} answered {self._told(what)}.",
+            f"{self.vendor.name} answered {self.vendor.told(what)}.",
             hint=f"Is {self.vendor.url} DeepL's?",
             sent=bills,
         )
@@ -122,35 +87,19 @@ class Calls:
         except (msgspec.DecodeError, UnicodeDecodeError):
             told = wire_answers.Failure()
         said = ". ".join(one.rstrip(".") for one in (told.message, told.detail) if one)
-        message = f"{self.vendor.name} refused: {self._told(said or f'status {status}')}."
+        message = f"{self.vendor.name} refused: {self.vendor.told(said or f'status {status}')}."
         if status in (400, 415, 422):
             return errors.InvalidRequestError(message)
         if status in (413, 414):
             return errors.TooLargeError(message)
         hint = ""
         if status == 456:
-            message = f"{self.vendor.name}'s quota is spent: {self._told(said or 'status 456')}."
+            message = (
+                f"{self.vendor.name}'s quota is spent: {self.vendor.told(said or 'status 456')}."
+            )
             hint = "Raise the account's limit, wait for its next period, or route elsewhere."
         elif status in (401, 403):
             hint = f"The key for {self.vendor.name} on this server is wrong or may not do this."
         return errors.VendorError(
-            message, hint=hint, status=status, retry_after=_retry_after(headers)
+            message, hint=hint, status=status, retry_after=headers.retry_after
         )
-
-    def _told(self, text: str) -> str:
-        """A vendor's own words: short, and without the key, which some repeat."""
-        key = self.vendor.key
-        return (text.replace(key, "***") if key else text)[:_MOST_SAID]
-
-
-def _retry_after(headers: net.Headers) -> float | None:
-    # https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    told = headers.get("retry-after")
-    try:
-        return max(0.0, float(told)) if told else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - time())
-    except ValueError:
-        return None

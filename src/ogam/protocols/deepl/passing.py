@@ -149,7 +149,7 @@ class _Texts(forwarding.Whole):
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
         path, headers = where(self._call, _FORM if self._form else _JSON)
-        got = await engine.forward("POST", path, "", self._made(model), headers)
+        got = await engine.raw.forward("POST", path, "", self._made(model), headers)
         head = Head(status=got.status, headers=got.headers)
         units = None if got.status >= 400 else await self._told(got.body)
         return head, got.body, units

@@ -91,7 +91,7 @@ async def result(call: Call) -> Response | None:
     body = await call.request.body()
 
     async def flow() -> AsyncGenerator[Any]:
-        async with engine.forward_stream("POST", path, "", body, headers) as got:
+        async with engine.raw.stream("POST", path, "", body, headers) as got:
             yield got
             async for chunk in got.chunks:
                 yield chunk
@@ -113,7 +113,7 @@ async def _status(call: Call, document: Sent) -> Any:
     engine = call.gateway.engine("translate", document.model)
     path, headers = where(call)
     body = await call.request.body()
-    got = await engine.forward("POST", path.removesuffix("/result"), "", body, headers)
+    got = await engine.raw.forward("POST", path.removesuffix("/result"), "", body, headers)
     if got.status < 400:
         with suppress(msgspec.DecodeError, UnicodeDecodeError, LedgerError):
             told = msgspec.json.decode(got.body, type=wire_answers.DocumentStatus)
@@ -173,5 +173,5 @@ class _Document(forwarding.Whole):
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole. What it costs is not told yet."""
         path, headers = where(self._call)
-        got = await engine.forward("POST", path, "", self._form.data, headers)
+        got = await engine.raw.forward("POST", path, "", self._form.data, headers)
         return Head(status=got.status, headers=got.headers), got.body, None

@@ -6,7 +6,7 @@ import asyncio
 import binascii
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from typing import ClassVar, NamedTuple
 from urllib.parse import quote
 
@@ -23,10 +23,9 @@ from ogam.capabilities.speech_recognition import (
 from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult, SpeechChunk, Voice
 from ogam.errors import UnknownVoiceError, UnsupportedOptionError
 from ogam.media import Audio
-from ogam.protocols import forwarding_client
 from ogam.protocols.elevenlabs import client_listening, client_live, convert_spoken, wire_answers
 from ogam.protocols.elevenlabs.client_calls import Calls
-from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
+from ogam.protocols.forwarding_client import Raw
 from ogam.vendors import Vendor
 
 # What speaks where no model is named; the vendor's own default.
@@ -139,25 +138,10 @@ class ElevenLabsEngine:
         """
         return client_live.listen(self._calls, self._ref, pcm, options)
 
-    async def forward(
-        self, method: str, path: str, query: str, body: bytes, headers: Fields
-    ) -> Forwarded:
-        """A client's raw request, with the account's key; the raw reply.
-
-        ``path`` and ``query`` as they came, percent signs and all. What the vendor finds wrong in
-        the request comes back as it said it; VendorError for all else.
-        """
-        return await self._calls.forward(
-            method, forwarding_client.address(path, query), body, headers
-        )
-
-    def forward_stream(
-        self, method: str, path: str, query: str, body: bytes, headers: Fields
-    ) -> AbstractAsyncContextManager[ForwardedStream]:
-        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
-        return self._calls.forward_stream(
-            method, forwarding_client.address(path, query), body, headers
-        )
+    @property
+    def raw(self) -> Raw:
+        """The way of bodies that go through unchanged."""
+        return self._calls.raw
 
     async def _order(self, request: SpeakRequest) -> _Order:
         model = self._ref.model or _SPEAKS

@@ -6,22 +6,17 @@ https://elevenlabs.io/docs/eleven-api/resources/errors
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from email.utils import parsedate_to_datetime
-from time import time
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from ogam import errors, net
-from ogam.protocols import forwarding_client
 from ogam.protocols.elevenlabs import wire_answers
-from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
+from ogam.protocols.forwarding_client import Raw
 from ogam.vendors import BUILT_IN, Vendor
 
 T = TypeVar("T")
-# A vendor's own sentence, at most so long, in a message.
-_MOST_SAID = 300
 # The codes that say what of a request is at fault; all other refusals go by their status.
 _CODES: dict[str, type[errors.OgamError]] = {
     "voice_not_found": errors.UnknownVoiceError,
@@ -48,6 +43,7 @@ class Calls:
 
     def __init__(self, vendor: Vendor, http: net.Client) -> None:
         self.vendor, self._http = vendor, http
+        self.raw = Raw(http, vendor, self.headers, self._failed)
 
     def headers(self) -> list[tuple[str, str]]:
         """What every request carries; NotConfiguredError where the vendor's own wants a key."""
@@ -97,38 +93,8 @@ class Calls:
                 self._check(answer.status, answer.headers, await answer.read())
             yield answer
 
-    async def forward(self, method: str, path: str, body: bytes, headers: Fields) -> Forwarded:
-        """Send a client's raw request with the account's key; the raw reply.
-
-        What the vendor finds wrong in the request comes back as it said it. VendorError for what
-        is not the request's fault: the key, too many requests, a failure.
-        """
-        return await forwarding_client.request(
-            self._http,
-            method,
-            path,
-            body,
-            forwarding_client.merged(headers, self.headers()),
-            timeout=self.vendor.timeout,
-            check=self._failed,
-        )
-
-    def forward_stream(
-        self, method: str, path: str, body: bytes, headers: Fields
-    ) -> AbstractAsyncContextManager[ForwardedStream]:
-        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
-        return forwarding_client.stream(
-            self._http,
-            method,
-            path,
-            body,
-            forwarding_client.merged(headers, self.headers()),
-            timeout=self.vendor.timeout,
-            check=self._failed,
-        )
-
     def _failed(self, status: int, headers: net.Headers, body: bytes) -> None:
-        failure = self.refusal(status, body, retry_after(headers))
+        failure = self.refusal(status, body, headers.retry_after)
         if isinstance(failure, errors.VendorError):
             raise failure
 
@@ -142,18 +108,20 @@ class Calls:
     def broken(self, what: str) -> errors.VendorError:
         """The error of an answer that is ``what``."""
         return errors.VendorError(
-            f"{self.vendor.name} answered {self._told(what)}.",
+            f"{self.vendor.name} answered {self.vendor.told(what)}.",
             hint=f"Is {self.vendor.url} ElevenLabs's?",
         )
 
     def _check(self, status: int, headers: net.Headers, body: bytes) -> None:
         if status // 100 != 2:
-            raise self.refusal(status, body, retry_after(headers))
+            raise self.refusal(status, body, headers.retry_after)
 
     def refusal(self, status: int, body: bytes, wait: float | None = None) -> errors.OgamError:
         """The error that a status and its body stand for."""
         code, said, param = _read(body)
-        message = f"{self.vendor.name} refused: {self._told(said or code or f'status {status}')}"
+        message = (
+            f"{self.vendor.name} refused: {self.vendor.told(said or code or f'status {status}')}"
+        )
         param = _PARAMS.get(param, param) or None
         kind = _CODES.get(code)
         if status < 500 and status not in (401, 403, 429):
@@ -177,11 +145,6 @@ class Calls:
         if status == 429:
             return "Too many requests at once for the subscription; ask again later."
         return ""
-
-    def _told(self, text: str) -> str:
-        """A vendor's own words: short, and without the key, which some repeat."""
-        key = self.vendor.key
-        return (text.replace(key, "***") if key else text)[:_MOST_SAID]
 
 
 def _read(body: bytes) -> tuple[str, str, str]:
@@ -214,19 +177,3 @@ def _read(body: bytes) -> tuple[str, str, str]:
 
 def _parts(place: Any) -> list[Any]:
     return cast("list[Any]", place) if isinstance(place, list) else []
-
-
-def retry_after(headers: net.Headers) -> float | None:
-    """The seconds that the vendor asks to wait; None where it does not say.
-
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    told = headers.get("retry-after")
-    try:
-        return max(0.0, float(told)) if told else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - time())
-    except ValueError:
-        return None

@@ -114,7 +114,7 @@ async def about_voices(call: Call) -> Response | None:
         return None
     path, query, headers = _where(call)
     engine = gateway.engine("speak", name)
-    got = await call.while_there(engine.forward("GET", path, query, b"", headers))
+    got = await call.while_there(engine.raw.forward("GET", path, query, b"", headers))
     return Response(got.body, got.status, dict(got.headers))
 
 
@@ -171,7 +171,7 @@ class _Text:
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
         path, query, headers = _where(self._call)
-        got = await engine.forward("POST", path, query, self._made(model), headers)
+        got = await engine.raw.forward("POST", path, query, self._made(model), headers)
         head = Head(status=got.status, headers=got.headers)
         return head, got.body, self.told(head)
 
@@ -185,7 +185,7 @@ class _Text:
     ) -> AsyncGenerator[_Sound]:
         """Send it, and take the sound as it comes."""
         path, query, headers = _where(self._call)
-        sending = engine.forward_stream("POST", path, query, self._made(model), headers)
+        sending = engine.raw.stream("POST", path, query, self._made(model), headers)
         async with sending as got:
             yield _Sound(got, self)
 
@@ -263,7 +263,7 @@ class _Recording(forwarding.Whole):
         body = self._form.data
         if model != asked and (model or asked):
             body = self._form.with_field("model_id", model or _HEARS)
-        got = await engine.forward("POST", path, query, body, headers)
+        got = await engine.raw.forward("POST", path, query, body, headers)
         head = Head(status=got.status, headers=got.headers)
         return head, got.body, await self._told(head, got.body)
 

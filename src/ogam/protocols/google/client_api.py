@@ -54,8 +54,7 @@ class Api:
         )
         name = self.vendor.name
         if not 200 <= reply.status < 300:
-            wait = reply.headers.get("retry-after")
-            raise client_errors.of_reply(name, reply.status, reply.body, wait)
+            raise client_errors.of_reply(name, reply.status, reply.body, reply.headers.retry_after)
         try:
             return await asyncio.to_thread(protojson.read, reply.body, kind)
         except msgspec.MsgspecError as error:

@@ -67,9 +67,8 @@ class _Body(msgspec.Struct):
     error: _Error
 
 
-def of_reply(who: str, status: int, body: bytes, retry_after: str | None) -> OgamError:
+def of_reply(who: str, status: int, body: bytes, wait: float | None) -> OgamError:
     """The error of an HTTP reply of the vendor ``who``. Any status but a good one."""
-    wait = _number(retry_after)
     try:
         error = msgspec.json.decode(body, type=_Body).error
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

@@ -11,7 +11,7 @@ https://developers.openai.com/api/reference
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from typing import ClassVar
 
 from ogam.capabilities.base import Capability, ModelRef
@@ -27,8 +27,7 @@ from ogam.capabilities.speech_synthesis import SpeakRequest, SpeakResult, Speech
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
 from ogam.errors import VendorError
 from ogam.net import Client, Headers
-from ogam.protocols import forwarding_client
-from ogam.protocols.forwarding_client import Fields, Forwarded, ForwardedStream
+from ogam.protocols.forwarding_client import Raw
 from ogam.protocols.openai import client_audio, client_text
 from ogam.protocols.openai.client_api import Api, is_own
 from ogam.vendors import Vendor
@@ -68,6 +67,8 @@ class OpenAIEngine:
 
     def __init__(self, ref: ModelRef, vendor: Vendor, http: Client) -> None:
         self._api = Api(ref, vendor, http)
+        # The way of bodies that go through unchanged.
+        self.raw = Raw(http, vendor, self._api.headers, self._check)
         self.capabilities = capabilities_of(ref.model, vendor.url)  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
@@ -82,13 +83,11 @@ class OpenAIEngine:
         """Answer, whole. UnsupportedOptionError for what the vendor's chat cannot express."""
         return await client_text.generate(self._api, request)
 
-    async def generate_stream(
+    def generate_stream(
         self, request: GenerateRequest
     ) -> AsyncGenerator[TextDelta | GenerateResult]:
         """Answer as the text comes. Closed early, the vendor is told by the connection's end."""
-        async with aclosing(client_text.generate_stream(self._api, request)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return client_text.generate_stream(self._api, request)
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """A vector of length 1 for each text."""
@@ -110,58 +109,19 @@ class OpenAIEngine:
                     return piece
         raise AssertionError("the stream ends in a result or an error")
 
-    async def speak_stream(
-        self, request: SpeakRequest
-    ) -> AsyncGenerator[SpeechChunk | SpeakResult]:
+    def speak_stream(self, request: SpeakRequest) -> AsyncGenerator[SpeechChunk | SpeakResult]:
         """Say the text as its sound comes."""
-        async with aclosing(client_audio.speak_stream(self._api, request)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return client_audio.speak_stream(self._api, request)
 
     async def transcribe(self, request: TranscribeRequest) -> TranscribeResult:
         """Write down a whole recording; with the times of words where the model tells them."""
         return await client_audio.transcribe(self._api, request)
 
-    async def transcribe_stream(
+    def transcribe_stream(
         self, pcm: Iterable[bytes] | AsyncIterable[bytes], options: RecognitionOptions
     ) -> AsyncGenerator[PartialTranscript | TranscribeResult]:
         """Write down live sound, once it has ended: the protocol takes whole recordings."""
-        async with aclosing(client_audio.transcribe_stream(self._api, pcm, options)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-    async def forward(self, path: str, body: bytes, headers: Fields) -> Forwarded:
-        """Send a client's raw body to ``{url}{path}`` with the vendor's key; the raw reply.
-
-        What the vendor finds wrong in the request comes back as it said it. VendorError for what
-        is not the request's fault: the key, too many requests, a failure.
-        """
-        return await forwarding_client.request(
-            self._api.http,
-            "POST",
-            path,
-            body,
-            self._forwarded(headers),
-            timeout=self._api.vendor.timeout,
-            check=self._check,
-        )
-
-    def forward_stream(
-        self, path: str, body: bytes, headers: Fields
-    ) -> AbstractAsyncContextManager[ForwardedStream]:
-        """As :meth:`forward`, for a reply that is read as it comes. Leaving ends the connection."""
-        return forwarding_client.stream(
-            self._api.http,
-            "POST",
-            path,
-            body,
-            self._forwarded(headers),
-            timeout=self._api.vendor.timeout,
-            check=self._check,
-        )
-
-    def _forwarded(self, given: Fields) -> list[tuple[str, str]]:
-        return self._api.headers(*forwarding_client.request_headers(given))
+        return client_audio.transcribe_stream(self._api, pcm, options)
 
     def _check(self, status: int, headers: Headers, body: bytes) -> None:
         failure = self._api.failure(status, headers, body)

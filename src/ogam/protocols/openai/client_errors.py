@@ -9,8 +9,6 @@ https://developers.openai.com/api/docs/guides/error-codes
 from __future__ import annotations
 
 import math
-import time
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import msgspec
@@ -101,15 +99,11 @@ def unreadable(why: object, *, vendor: str) -> errors.VendorError:
 
 
 def retry_after(headers: Headers) -> float | None:
-    """The seconds that a vendor asks to wait: ``retry-after-ms``, or seconds or a date."""
-    milliseconds, given = headers.get("retry-after-ms"), headers.get("retry-after")
+    """The seconds that a vendor asks to wait: OpenAI's own ``retry-after-ms`` comes first."""
     try:
-        seconds = float(milliseconds) / 1000 if milliseconds else float(given)
+        seconds = float(headers.get("retry-after-ms")) / 1000
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(given).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
+        return headers.retry_after
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 

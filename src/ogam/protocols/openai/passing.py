@@ -113,14 +113,14 @@ class _Body:
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
         made = self._made(engine, model, paid=paid)
-        got = await engine.forward(f"/{self._path}", made, self._headers)
+        got = await engine.raw.forward("POST", f"/{self._path}", "", made, self._headers)
         return Head(status=got.status, headers=got.headers), got.body, usage.usage_of(got.body)
 
     @asynccontextmanager
     async def open(self, engine: Any, model: str, *, paid: bool) -> AsyncGenerator[_Events]:
         """Send it, and read the reply as it comes."""
         made = self._made(engine, model, paid=paid)
-        async with engine.forward_stream(f"/{self._path}", made, self._headers) as got:
+        async with engine.raw.stream("POST", f"/{self._path}", "", made, self._headers) as got:
             yield _Events(got, hides=paid and self._hides_usage)
 
 
