@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from operator import attrgetter
 
 import msgspec
 import openai
@@ -79,7 +80,7 @@ async def engine(address, model="fake", *, as_openai=False, key=None):
 def call(address, method, *args, **options):
     async def run():
         async with engine(address, **options) as called:
-            return await getattr(called, method)(*args)
+            return await attrgetter(method)(called)(*args)
 
     return asyncio.run(run())
 
@@ -335,7 +336,7 @@ def test_a_raw_body_goes_through_with_the_vendors_key(fake_server):
         ("Content-Length", "3"),
         ("Host", "elsewhere"),
     ]
-    reply = call(fake_server, "forward", "/chat/completions", body_of(), headers)
+    reply = call(fake_server, "raw.forward", "POST", "/chat/completions", "", body_of(), headers)
     told = msgspec.json.decode(reply.body)
     here = FAKE.generate(GenerateRequest(prompt="a b", seed=4))
     assert reply.status == 200 and told["choices"][0]["message"]["content"] == here.text
