@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -85,15 +86,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     record: bool = False
     redact: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        steps = tuple(Step(model=one) if isinstance(one, str) else one for one in self.models)
+        msgspec.structs.force_setattr(self, "models", steps)
+
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The models as steps."""
-        return tuple(Step(model=one) if isinstance(one, str) else one for one in self.models)
+        """The models, each a step."""
+        return self.models  # pyright: ignore[reportReturnType]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The models' names."""
-        return tuple(one if isinstance(one, str) else one.model for one in self.models)
+        return tuple(one.model for one in self.steps)
 
 
 # How a route may be written.
@@ -156,6 +161,7 @@ def problem(given: Route) -> str | None:
     return None
 
 
+@lru_cache(4096)
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a name is one of the patterns (fnmatch)."""
+    """Whether a name is one of the patterns (fnmatch, with regard to case)."""
     return any(fnmatch.fnmatchcase(name, one) for one in patterns)

@@ -17,8 +17,10 @@ from typing import Any
 PROMPT_TOKENS = 4
 
 
-def flac_seconds(data: bytes) -> int:
-    """Whole seconds, by the block STREAMINFO (RFC 9639, section 8.2)."""
+def heard_seconds(data: bytes, rate: int) -> int:
+    """Whole seconds of 16-bit samples, or by FLAC's STREAMINFO (RFC 9639, section 8.2)."""
+    if not data.startswith(b"fLaC"):
+        return -(-len(data) // (2 * rate))
     field = int.from_bytes(data[18:26], "big")
     rate, samples = field >> 44, field & (2**36 - 1)
     return -(-samples // rate)
@@ -50,7 +52,8 @@ def priced(path: str, body: dict[str, Any], chance: random.Random) -> tuple[str,
         count = sum(len(one["features"]) for one in body["requests"])
         seen = {"labelAnnotations": [{"mid": "", "description": "Sky", "score": 0.9}]}
         return "google_vision", count, count, {"responses": [seen for _ in body["requests"]]}
-    seconds = flac_seconds(base64.b64decode(body["audio"]["content"]))
+    sound = base64.b64decode(body["audio"]["content"])
+    seconds = heard_seconds(sound, body["config"].get("sampleRateHertz", 0))
     heard = {"alternatives": [{"transcript": "yes", "confidence": 0.9}]}
     return "google_speech", seconds, seconds, {
         "results": [heard],

@@ -27,6 +27,8 @@ from ogam.gateway.ledger import Budget
 from ogam.media import Image
 from ogam.vendors import VendorSettings
 
+from ..protocols.scripted import answer
+
 MODEL = "openai/gpt-4o-mini"
 ANSWER = {
     "id": "c",
@@ -46,14 +48,9 @@ PIXEL = bytes.fromhex(
 COST = 4 * 150 + 2 * 600
 
 
-def _reply(status: int, body: Any, *headers: str) -> bytes:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = [f"HTTP/1.1 {status} X", f"content-length: {len(data)}", *headers, "", ""]
-    return "\r\n".join(head).encode() + data
-
-
-def _error(status: int, *headers: str) -> bytes:
-    return _reply(status, {"error": {"message": f"no ({status})", "type": "x"}}, *headers)
+def _error(status: int, **headers: str) -> bytes:
+    said = {"error": {"message": f"no ({status})", "type": "x"}}
+    return answer(status, said, **headers)
 
 
 class Vendor:
@@ -123,7 +120,7 @@ def _run(work: Any) -> Any:
 
 def test_an_answer_is_written_down_with_what_it_cost(tmp_path: Path) -> None:
     async def main() -> None:
-        vendor = Vendor(_reply(200, ANSWER))
+        vendor = Vendor(answer(200, ANSWER))
         async with gateway(tmp_path, vendor, Route(models=(MODEL,))) as own:
             result = await _ask(own)
             assert (result.choices[0].text, result.model) == ("Yes.", MODEL)
@@ -143,8 +140,8 @@ def test_an_answer_is_written_down_with_what_it_cost(tmp_path: Path) -> None:
         (_error(401), False),
         (_error(429), False),
         (_error(500), True),
-        (_reply(200, b"{wrong"), True),
-        (_reply(200, {"choices": []}), True),
+        (answer(200, b"{wrong"), True),
+        (answer(200, {"choices": []}), True),
     ],
 )
 def test_what_fails_goes_to_the_next_and_keeps_its_hold_where_it_may_be_billed(
@@ -190,7 +187,7 @@ def test_a_request_at_fault_goes_back_to_the_caller(tmp_path: Path) -> None:
 
 def test_it_is_asked_again_where_that_is_safe(tmp_path: Path) -> None:
     async def main() -> None:
-        vendor = Vendor(_error(429, "retry-after: 0"), _reply(200, ANSWER))
+        vendor = Vendor(_error(429, retry_after="0"), answer(200, ANSWER))
         async with gateway(tmp_path, vendor, Route(models=(MODEL,))) as own:
             assert (await _ask(own)).choices[0].text == "Yes."
             row = (await _rows(own))[0]
@@ -241,7 +238,7 @@ def test_after_failures_in_a_row_a_vendor_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_budget_refuses_before_anything_is_sent(tmp_path: Path) -> None:
     async def main() -> None:
-        vendor = Vendor(_reply(200, ANSWER))
+        vendor = Vendor(answer(200, ANSWER))
         async with gateway(tmp_path, vendor, Route(models=(MODEL, "fake"))) as own:
             ledger = await own.spending.open()
             await ledger.set_budget(Budget(id="b", scope="total", period="day", cap=1000))
@@ -256,7 +253,7 @@ def test_what_a_budget_refuses_goes_on_to_what_costs_nothing_where_the_route_say
     tmp_path: Path,
 ) -> None:
     async def main() -> None:
-        vendor = Vendor(_reply(200, ANSWER))
+        vendor = Vendor(answer(200, ANSWER))
         route = Route(models=(MODEL, "openai/gpt-4o", "fake"), over_budget="next")
         async with gateway(tmp_path, vendor, route) as own:
             ledger = await own.spending.open()
@@ -271,7 +268,7 @@ def test_what_a_budget_refuses_goes_on_to_what_costs_nothing_where_the_route_say
 
 def test_a_model_without_a_price_is_refused_under_a_budget_and_never_free(tmp_path: Path) -> None:
     async def main() -> None:
-        vendor = Vendor(_reply(200, ANSWER))
+        vendor = Vendor(answer(200, ANSWER))
         async with gateway(tmp_path, vendor, Route(models=("openai/no-such-model",))) as own:
             assert (await _ask(own)).choices
             ledger = await own.spending.open()
@@ -305,7 +302,7 @@ async def _streamed(own: Gateway) -> tuple[str, Any]:
 
 def test_a_stream_is_settled_by_its_end(tmp_path: Path) -> None:
     async def main() -> None:
-        reply = _reply(200, _stream("Y", "es."), "content-type: text/event-stream")
+        reply = answer(200, _stream("Y", "es."), content_type="text/event-stream")
         async with gateway(tmp_path, Vendor(reply), Route(models=(MODEL, "fake"))) as own:
             said, last = await _streamed(own)
             assert (said, last.model) == ("Yes.", MODEL)
@@ -349,7 +346,7 @@ def test_a_stream_that_fails_before_its_first_piece_goes_to_the_next(tmp_path: P
 
 def test_a_caller_who_leaves_a_stream_leaves_its_hold(tmp_path: Path) -> None:
     async def main() -> None:
-        reply = _reply(200, _stream("Y", "es."), "content-type: text/event-stream")
+        reply = answer(200, _stream("Y", "es."), content_type="text/event-stream")
         async with gateway(tmp_path, Vendor(reply), Route(models=(MODEL,))) as own:
             stream = own.stream("generate", (GenerateRequest(prompt="?"),), None, live=False)
             assert isinstance(await anext(stream), TextDelta)
@@ -365,7 +362,7 @@ def test_shares_of_one_call_are_all_settled_when_one_of_them_fails(tmp_path: Pat
 
     async def late(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.3)
-        writer.write(_reply(200, {"responses": [{"imagePropertiesAnnotation": {}}]}))
+        writer.write(answer(200, {"responses": [{"imagePropertiesAnnotation": {}}]}))
         await writer.drain()
 
     async def main() -> None:
@@ -408,7 +405,7 @@ def test_a_vendors_calls_do_not_wait_in_the_queues_of_engines(tmp_path: Path) ->
 
     async def late(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.2)
-        writer.write(_reply(200, ANSWER))
+        writer.write(answer(200, ANSWER))
         await writer.drain()
 
     async def main() -> None:

@@ -21,7 +21,7 @@ from ogam.vendors import VendorSettings
 
 from .conftest import KEY, Address, running
 from .passed import budget, last, open_holds, scripted_vendor, spent
-from .scripted_vendor import Scripted, answer
+from .scripted import Scripted, answer
 
 VENDOR_KEY = "the-vendors-key"
 EACH = 25_000  # nano-dollars a character
@@ -335,6 +335,7 @@ def test_a_document_goes_through_and_is_settled_when_it_is_done(
     row = last(gateway)
     assert (row.protocol, row.model, row.status) == ("deepl", "deepl", "ok")
     assert not open_holds(gateway)
+    assert (row.units.characters, row.cost) == (13, 13 * EACH)
     assert spent(gateway) - before == 13 * EACH
 
 
@@ -366,6 +367,7 @@ def test_documents_are_found_and_settled_after_a_restart(tmp_path: Any) -> None:
             assert spent(address) == 7 * EACH
             assert post(address, place, key).status_code == 200
             assert spent(address) == 7 * EACH
+            assert last(address).units.characters == 7
             got = post(address, f"{place}/result", key)
             assert got.content == b"Hallo"
             assert got.headers["content-disposition"] == "attachment; filename=a.txt"

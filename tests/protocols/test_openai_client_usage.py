@@ -36,7 +36,12 @@ RESPONSES = [
         "response": {
             "id": "r",
             "output": [{"content": [{"text": SAID}]}],
-            "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+            "usage": {
+                "input_tokens": 3,
+                "output_tokens": 2,
+                "total_tokens": 5,
+                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
+            },
         },
     },
 ]
@@ -54,11 +59,11 @@ HEARD = [
     },
 ]
 STREAMS = [
-    (CHAT, Units(input_tokens=11, output_tokens=5)),
-    (RESPONSES, Units(input_tokens=3, output_tokens=2)),
+    (CHAT, Units(input_tokens=11, output_tokens=5, cached_input_tokens=8)),
+    (RESPONSES, Units(input_tokens=3, output_tokens=2, cached_input_tokens=1)),
     (COUNTING, Units(input_tokens=4, output_tokens=3)),
     (HEARD, Units(input_tokens=14, output_tokens=9)),
-    ([*CHAT, {"usage": {}}], Units(input_tokens=11, output_tokens=5)),
+    ([*CHAT, {"usage": {}}], Units(input_tokens=11, output_tokens=5, cached_input_tokens=8)),
     (CHAT[:2], None),
 ]
 
@@ -120,7 +125,7 @@ def test_an_event_that_is_too_long_is_let_go_and_the_next_is_read(monkeypatch, e
         for at in range(0, len(raw), size):
             tap.feed(raw[at : at + size])
             assert len(tap._rest) <= 1000 + size
-        assert tap.usage == Units(input_tokens=11, output_tokens=5)
+        assert tap.usage == Units(input_tokens=11, output_tokens=5, cached_input_tokens=8)
     tap = UsageTap()
     raw = stream([huge], end)
     for at in range(0, len(raw), 64):
@@ -149,6 +154,30 @@ def test_an_event_that_is_too_long_is_let_go_and_the_next_is_read(monkeypatch, e
 )
 def test_usage_of_a_whole_reply(usage, expected):
     assert usage_of(json.dumps({"object": "list", "usage": usage}).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [
+        ({"cached_tokens": 4, "audio_tokens": 1}, 4),
+        ({"cached_tokens": 9}, 6),  # more than were read at all
+        ({"cached_tokens": -4}, 0),
+        ({"cached_tokens": None}, 0),
+        ({"cached_tokens": True}, 0),
+        ({"cached_tokens": "4"}, 0),
+        ({"cached_tokens": 4.5}, 0),
+        ({}, 0),
+        ([4], 0),
+        ("cached", 0),
+        (None, 0),
+    ],
+)
+@pytest.mark.parametrize("names", [("prompt", "completion"), ("input", "output")])
+def test_cached_tokens_are_a_part_of_those_that_were_read(names, details, cached):
+    read, wrote = (f"{name}_tokens" for name in names)
+    said = {"usage": {read: 6, wrote: 2, f"{read}_details": details}}
+    expected = Units(input_tokens=6, output_tokens=2, cached_input_tokens=cached)
+    assert usage_of(json.dumps(said).encode()) == expected
 
 
 def test_a_reply_without_usage_or_without_sense_has_none():

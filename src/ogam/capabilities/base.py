@@ -43,7 +43,8 @@ class Units(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What a vendor would bill for this call. Integers, so that sums are exact.
 
     ``characters`` are Unicode code points. ``audio_ms`` are milliseconds, rounded up.
-    ``image_features`` counts each feature asked of each image.
+    ``image_features`` counts each feature asked of each image. ``cached_input_tokens`` are those
+    of ``input_tokens`` that the vendor read from its cache, as far as it says.
     """
 
     input_tokens: int = 0
@@ -51,6 +52,7 @@ class Units(Value, frozen=True, kw_only=True, omit_defaults=True):
     characters: int = 0
     audio_ms: int = 0
     image_features: int = 0
+    cached_input_tokens: int = 0
 
     def __add__(self, other: Units) -> Units:
         return Units(
@@ -59,6 +61,7 @@ class Units(Value, frozen=True, kw_only=True, omit_defaults=True):
             characters=self.characters + other.characters,
             audio_ms=self.audio_ms + other.audio_ms,
             image_features=self.image_features + other.image_features,
+            cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
         )
 
     @property

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 app = new_app()
 _ENDINGS = (".csv", ".parquet")
-_UNITS = ("calls", "input_tokens", "output_tokens", "characters", "audio_seconds", "image_features")
+_UNITS = (
+    *("calls", "input_tokens", "cached_input_tokens", "output_tokens"),
+    *("characters", "audio_seconds", "image_features"),
+)
 
 
 @app.command()

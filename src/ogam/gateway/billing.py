@@ -20,13 +20,12 @@ class Billing(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What one call is charged for.
 
     ``features`` names those asked of a picture; ``units.image_features`` beyond them cost as much
-    as the dearest. Of ``units.input_tokens``, ``cached`` were read from the vendor's cache and
-    ``cache_writes`` written to it; None: it did not say, and all may have been.
+    as the dearest. Of the ``units.input_tokens`` that were not read from the vendor's cache,
+    ``cache_writes`` were written to it; None: it did not say, and all may have been.
     """
 
     units: Units = Units()
     features: tuple[str, ...] = ()
-    cached: int = 0
     cache_writes: int | None = None
 
     def __add__(self, other: Billing) -> Billing:
@@ -34,7 +33,6 @@ class Billing(Value, frozen=True, kw_only=True, omit_defaults=True):
         return Billing(
             units=self.units + other.units,
             features=self.features + other.features,
-            cached=self.cached + other.cached,
             cache_writes=(self.cache_writes or 0) + (other.cache_writes or 0) if known else None,
         )
 
@@ -137,7 +135,9 @@ class Price(Value, frozen=True, kw_only=True):
 
     def _tokens(self, billing: Billing) -> Fraction | int:
         tokens = max(0, billing.units.input_tokens)
-        cached = min(max(0, billing.cached), tokens) if self.cached is not None else 0
+        cached = 0
+        if self.cached is not None:
+            cached = min(max(0, billing.units.cached_input_tokens), tokens)
         fresh = tokens - cached
         wrote = fresh if billing.cache_writes is None else min(max(0, billing.cache_writes), fresh)
         each = _plain(self.input)

@@ -27,7 +27,7 @@ from ogam.capabilities.speech_recognition import TranscribeRequest
 from ogam.capabilities.speech_synthesis import SpeakRequest
 from ogam.capabilities.text_generation import GenerateRequest
 from ogam.capabilities.translation import TranslateRequest
-from ogam.capabilities.vision import SeeRequest
+from ogam.capabilities.vision import FEATURES, SeeRequest
 from ogam.gateway.billing import Billing, Price
 from ogam.media import Audio, codec, wav
 
@@ -112,6 +112,24 @@ def characters_bound(count: int, price: Price) -> Billing | Unprovable:
             hint="Put a row that does into [[prices]] of ogam.toml.",
         )
     return _characters(count) if price.bills == "characters" else Billing()
+
+
+def features_bound(features: Sequence[str], price: Price) -> Billing | Unprovable:
+    """The most that ``features`` are billed for, each named once for every picture it is of."""
+    if price.bills == "nothing":
+        return Billing()
+    if price.bills != "features":
+        return Unprovable(
+            reason=f"A price by {price.bills} says nothing about pictures.",
+            hint="Put a row that does into [[prices]] of ogam.toml.",
+        )
+    unknown = next((one for one in features if one not in price.features), None)
+    if unknown is not None:
+        return Unprovable(
+            reason=f"What the vendor charges for {unknown[:60]} is not known.",
+            hint=f"Its prices are for {', '.join(price.features)}.",
+        )
+    return Billing(units=Units(image_features=len(features)), features=tuple(features))
 
 
 def text_bytes(texts: Sequence[str]) -> int:
@@ -207,12 +225,8 @@ def _milliseconds(size: int, channels: int, rate: int) -> int:
 
 
 def _seen(features: Sequence[str], price: Price) -> Billing | Unprovable:
-    asked = tuple(dict.fromkeys(features))
-    unknown = [one for one in asked if one not in price.features]
-    if unknown:
-        return Unprovable(
-            reason=f"What the vendor charges for {unknown[0]} is not known.",
-            hint=f"Its prices are for {', '.join(price.features)}.",
-        )
+    if features:
+        return features_bound(tuple(dict.fromkeys(features)), price)
     # Of those that are not named, each may be the dearest.
-    return Billing(units=Units(image_features=len(asked or price.features)), features=asked)
+    every = [one for one in FEATURES if one in price.features]
+    return Billing(units=Units(image_features=len(every)))

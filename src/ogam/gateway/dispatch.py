@@ -108,7 +108,7 @@ class Gateway:
         self.registry.revise(found, changed)
         for name in [one for one in self._breakers if one.partition("/")[0] in changed]:
             del self._breakers[name]
-        for cached in ("_named", "_spoken"):
+        for cached in ("_named", "_spoken", "_own_routes"):
             vars(self).pop(cached, None)
 
     def route(self, capability: Capability, target: Target) -> Route:
@@ -118,7 +118,7 @@ class Gateway:
             if not chosen.models:
                 raise NotConfiguredError("The model's name is empty.", hint="Write engine/model.")
             return chosen
-        chosen = self.config.routes.of(capability)
+        chosen = self._own_routes[capability]
         if not chosen.models:
             raise NotConfiguredError(
                 f"No model is configured for {capability}.",
@@ -379,6 +379,11 @@ class Gateway:
     def routed(self, name: str) -> bool:
         """Whether a route of the configuration, or one of its names, leads to a model."""
         return name in self._named or f"{name.partition('/')[0]}/*" in self._named
+
+    @cached_property
+    def _own_routes(self) -> dict[Capability, Route]:
+        """Each capability's."""
+        return {one: self.config.routes.of(one) for one in CAPABILITIES}
 
     @cached_property
     def _named(self) -> frozenset[str]:

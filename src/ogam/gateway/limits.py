@@ -51,6 +51,7 @@ class _Use:
 
     def __init__(self, policy: Policy, now: float) -> None:
         self.policy = policy
+        self.free = not policy.limits
         self.running = 0
         asked = policy.requests_per_minute
         self.requests = None if asked is None else Bucket(asked, now)
@@ -115,9 +116,9 @@ class Limits:
         now = time.monotonic()
         use = self._uses.get(key.id)
         if use is None or use.policy is not policy:
-            if not policy.limits:
-                return None
             use = self._renewed(key.id, policy, now)
+        if use.free:
+            return None
         _refuse(use, f"The key {key.name or key.id!r}", now)
         if use.requests is not None:
             use.requests.take(1, now)

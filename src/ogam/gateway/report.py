@@ -30,6 +30,7 @@ def usage(found: Iterable[Usage], by: Sequence[str] = (), names: Names | None = 
         row |= {
             "calls": one.calls,
             "input_tokens": units.input_tokens,
+            "cached_input_tokens": units.cached_input_tokens,
             "output_tokens": units.output_tokens,
             "characters": units.characters,
             "audio_seconds": units.audio_ms / 1000,

@@ -24,6 +24,7 @@ from ogam.routes import Step, When, matches
 
 # A step so written takes the model's name from the caller.
 _CALLERS = "/*"
+_ALWAYS = When()
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +137,8 @@ def _drawn(steps: list[Step], draw: random.Random | None) -> list[Step]:
 
 def _against(when: When, about: Facts, caller: Caller) -> str | None:
     """Why a step is not for a request; None where it is."""
+    if when == _ALWAYS:
+        return None
     if when.keys and not (matches(caller.key.name, when.keys) or matches(caller.key.id, when.keys)):
         return "it is for other keys"
     if when.languages and not _spoken(when.languages, about):

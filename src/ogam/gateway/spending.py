@@ -200,7 +200,7 @@ class Spending:
         try:
             cost = price.cost(Billing(units=units)) if price is not None else 0
             ledger = await self.open()
-            await ledger.reconcile(hold, cost)
+            await ledger.reconcile(hold, cost, units)
         except (InvalidRequestError, NotFoundError, UnpricedError):
             return
 

@@ -34,6 +34,7 @@ from ogam.errors import (
     VendorError,
 )
 from ogam.gateway.breaker import Breaker
+from ogam.gateway.deadline import Deadline
 from ogam.gateway.spending import Asked, Spending, Stake
 from ogam.gateway.trail import Trail
 from ogam.routes import Route, Step
@@ -163,20 +164,13 @@ class Attempt:
 
     async def within(self, work: Awaitable[T]) -> T:
         """``work`` inside this attempt's deadline, which lies inside the route's."""
-        limits = [
-            one
-            for one in (
-                self.step.timeout,
-                self.vendor.timeout if self.vendor else None,
-                self._walk.left(),
-            )
-            if one is not None
-        ]
+        own = self.vendor.timeout if self.vendor else None
+        limits = [one for one in (self.step.timeout, own, self._walk.left()) if one is not None]
         if not limits:
             return await work
         seconds = max(0.0, min(limits))
         try:
-            async with asyncio.timeout(seconds):
+            with Deadline(seconds):
                 return await work
         except TimeoutError:
             raise DeadlineError(

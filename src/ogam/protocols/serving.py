@@ -7,7 +7,6 @@ its SDK puts the key, and what its errors look like. The server joins several in
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -32,6 +31,8 @@ from ogam.gateway.keys import Key
 
 T = TypeVar("T")
 _log = logging.getLogger("ogam.server")
+# Who leaves sooner is not noticed before that, in seconds.
+_SOON = 0.05
 # It warns of every form that cannot be read; the client is told.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 Handler = Callable[["Call"], Awaitable[Response]]
@@ -41,8 +42,10 @@ SocketHandler = Callable[["SocketCall"], Awaitable[None]]
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a protocol answers. ``path`` may hold ``{names}``, each one part of the path.
 
-    ``body`` and ``reply`` are the wire types of its JSON (``form`` describes a multipart
-    body's fields), ``page`` the vendor's page about it: together they are the OpenAPI
+    ``body`` and ``reply`` are the wire types of its JSON (a tuple of replies: one of them),
+    ``form`` and ``query`` those of the fields of a multipart body, which has also a ``file`` of
+    that name, and of a query. ``media`` are the types that it answers in beside JSON, ``status``
+    is that of success, ``page`` the vendor's page about it: together they are the OpenAPI
     document. An ``open`` route wants no key.
     """
 
@@ -53,7 +56,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     page: str = ""
     body: Any = None
     form: Any = None
+    file: str = ""
+    query: Any = None
     reply: Any = None
+    media: tuple[str, ...] = ()
+    status: int = 200
     open: bool = False
 
 
@@ -137,10 +144,10 @@ class Call:
             return None
         asks.asked = name
         names = self.gateway.config.names
-        for pattern in (name, *(one for one in names if fnmatch.fnmatchcase(name, one))):
+        for pattern in (name, *(one for one in names if routes.matches(name, (one,)))):
             if pattern in names:
                 return routes.route(names[pattern]) if names[pattern] else None
-        if any(fnmatch.fnmatchcase(name, one) for one in self.protocol.vendor_names):
+        if routes.matches(name, self.protocol.vendor_names):
             return None
         try:
             # A folder is the operator's to name, in a route or in [names]; so is a list, whose
@@ -200,8 +207,14 @@ class Call:
             left = True
             task.cancel()
 
-        # The work stays in this task: one task the less on the way of every request.
-        watcher = asyncio.ensure_future(watch())
+        watcher: asyncio.Task[None] | None = None
+
+        def begin() -> None:
+            nonlocal watcher
+            watcher = asyncio.ensure_future(watch())
+
+        # The work stays in this task, and what is done soon is not watched: a task takes 15 µs.
+        timer = asyncio.get_running_loop().call_later(_SOON, begin)
         try:
             return await work
         except asyncio.CancelledError:
@@ -210,7 +223,9 @@ class Call:
             task.uncancel()
             raise ClientDisconnect from None
         finally:
-            watcher.cancel()
+            timer.cancel()
+            if watcher is not None:
+                watcher.cancel()
 
     async def _gone(self) -> None:
         # The body was read, so what comes next is that the client has left.

@@ -22,9 +22,7 @@ def decode(data: bytes) -> dict[str, Any]:
     """
     try:
         text = data.decode()
-        body = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_constant, parse_float=_finite
-        )
+        body = _decoder.decode(text)
         if _SURROGATE.search(text):
             msgspec.json.encode(body)
     except RecursionError:
@@ -67,3 +65,6 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text[:40]} is too large a number")
     return number
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_constant, parse_float=_finite)

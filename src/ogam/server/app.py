@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -73,6 +74,7 @@ class App:
         # None: every Host is taken. On loopback a page in a browser must not reach us under a
         # name of its own (DNS rebinding).
         self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self._elsewhere = lru_cache(1000)(self._where)
         self._plain = {(one.method, one.path): one.handler for one in plain}
         self._exact: dict[tuple[str, str], list[Served]] = {}
         self._patterns: list[Served] = []
@@ -188,8 +190,9 @@ class App:
     ) -> tuple[Served | None, Mapping[str, str]]:
         found = self._exact.get((method, path))
         if found:
-            chosen = next((one for one in found if one.protocol.speaks(request)), found[0])
-            return chosen, {}
+            if len(found) == 1:
+                return found[0], {}
+            return next((one for one in found if one.protocol.speaks(request)), found[0]), {}
         # The path as it travelled: %2F inside a name is not a slash.
         raw = _raw(request.scope)
         hits: list[tuple[Served, dict[str, str]]] = []
@@ -227,10 +230,14 @@ class App:
 
     def _foreign(self, request: Request) -> str | None:
         """Why a request must not be answered at all: a page elsewhere sent it."""
-        host = request.headers.get("host", "")
+        fields = dict(request.scope["headers"])
+        return self._elsewhere(fields.get(b"host", b""), fields.get(b"origin"))
+
+    def _where(self, host_field: bytes, origin_field: bytes | None) -> str | None:
+        host = host_field.decode("latin-1")
+        origin = origin_field and origin_field.decode("latin-1")
         try:
             name = urlsplit(f"//{host}").hostname if host else None
-            origin = request.headers.get("origin")
             theirs = urlsplit(origin).netloc if origin else None
         except ValueError:
             return "The Host or Origin is no address."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -37,7 +37,7 @@ def document(
         kind
         for protocol in protocols
         for route in protocol.routes
-        for kind in (route.body, route.form, route.reply)
+        for kind in (route.body, *_replies(route))
         if kind is not None
     ]
     schemas, components = msgspec.json.schema_components(
@@ -61,26 +61,94 @@ def document(
 def _operation(protocol: Protocol, route: Route, known: dict[str, Any]) -> dict[str, Any]:
     names: list[str] = re.findall(r"\{(\w+)\}", route.path)
     success: dict[str, Any] = {"description": "The answer."}
+    answers: dict[str, Any] = {media: {} for media in route.media}
     if route.reply is not None:
-        success["content"] = {"application/json": {"schema": known[repr(route.reply)]}}
+        either = [known[repr(kind)] for kind in _replies(route)]
+        whole: dict[str, Any] = either[0] if len(either) == 1 else {"anyOf": either}
+        answers["application/json"] = {"schema": whole}
+    if answers:
+        success["content"] = answers
     found: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{protocol.name}_{route.method}_{route.path}".lower()),
         "summary": route.summary,
         "tags": [protocol.name],
         "security": [] if route.open else [{_KEY_OF.get(protocol.name, "x-goog-api-key"): []}, {}],
-        "responses": {"200": success, "4XX": {"description": "An error, in the vendor's shape."}},
+        "responses": {
+            str(route.status): success,
+            "4XX": {"description": "An error, in the vendor's shape."},
+        },
     }
     if route.page:
         found["externalDocs"] = {"url": route.page}
-    if names:
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in names
-        ]
-    bodies = {"application/json": route.body, "multipart/form-data": route.form}
-    content = {
-        media: {"schema": known[repr(kind)]} for media, kind in bodies.items() if kind is not None
-    }
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
+    if route.query is not None:
+        parameters += _asked(route.query)
+    if parameters:
+        found["parameters"] = parameters
+    content: dict[str, Any] = {}
+    if route.body is not None:
+        content["application/json"] = {"schema": known[repr(route.body)]}
+    if route.form is not None:
+        content["multipart/form-data"] = {"schema": _form(route)}
     if content:
         found["requestBody"] = {"required": True, "content": content}
     return found
+
+
+def _replies(route: Route) -> tuple[Any, ...]:
+    given: Any = route.reply
+    return cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """An object's schema with its fields in place, and what they refer to too."""
+    found = msgspec.json.schema(kind)
+    every: dict[str, Any] = found.get("$defs", {})
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, dict):
+            given = cast(dict[str, Any], value)
+            if "$ref" in given:
+                return whole(every[given["$ref"].rpartition("/")[2]])
+            return {name: whole(one) for name, one in given.items() if name != "$defs"}
+        if isinstance(value, list):
+            return [whole(one) for one in cast(list[Any], value)]
+        return value
+
+    return whole(found)
+
+
+def _form(route: Route) -> dict[str, Any]:
+    schema = _fields(route.form)
+    if not route.file:
+        return schema
+    file = {"type": "string", "format": "binary"}
+    return {
+        **schema,
+        "properties": {**schema["properties"], route.file: file},
+        "required": [*schema["required"], route.file],
+    }
+
+
+def _asked(kind: Any) -> list[dict[str, Any]]:
+    schema = _fields(kind)
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema["required"],
+            "schema": _given(field),
+        }
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _given(field: dict[str, Any]) -> dict[str, Any]:
+    """A field of a query: what would be null is left out."""
+    found = {name: one for name, one in field.items() if (name, one) != ("default", None)}
+    kinds = [one for one in found.pop("anyOf", ()) if one != {"type": "null"}]
+    several = {"anyOf": kinds} if len(kinds) > 1 else {}
+    return {**found, **(kinds[0] if len(kinds) == 1 else several)}

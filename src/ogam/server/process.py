@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -78,6 +79,10 @@ async def _main(
             server.ready = False
             await server.gateway.preload(preload)
             server.ready = not told.is_set()
+        # What is loaded by now stays, and need not be looked through for garbage again and again:
+        # that took 30 of 230 µs a call.
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         tell(ports)
         if file is not None:
             await reload.follow(server.gateway, file, configuration.load, note)

@@ -143,6 +143,7 @@ def attributes(row: Row, operation: str, model: str) -> dict[str, str | int | fl
         "ogam.capability": row.capability,
         "ogam.cache": row.cache,
         "ogam.cost.nano_dollars": row.cost,
+        "ogam.units.cached_input_tokens": row.units.cached_input_tokens,
         "ogam.units.characters": row.units.characters,
         "ogam.units.audio_ms": row.units.audio_ms,
         "ogam.units.image_features": row.units.image_features,

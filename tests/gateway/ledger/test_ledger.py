@@ -98,13 +98,16 @@ def test_a_failed_attempt_keeps_its_hold_and_a_retry_adds_one(run, books):
         assert await ledger.unknown_total() == 100
         (left,) = await ledger.holds("unknown")
         assert (left.hold.id, left.hold.bound, left.state) == ("one-1", 100, "unknown")
-        await ledger.reconcile("one-1", 30)
+        more = Units(input_tokens=5, characters=7, cached_input_tokens=2)
+        await ledger.reconcile("one-1", 30, more)
         with pytest.raises(InvalidRequestError, match="'one-1' is settled"):
-            await ledger.reconcile("one-1", 30)
+            await ledger.reconcile("one-1", 30, more)
+        with pytest.raises(InvalidRequestError, match="Units are 0"):
+            await ledger.reconcile("one-1", 30, Units(characters=-1))
         with pytest.raises(NotFoundError):
             await ledger.reconcile("nobody", 30)
         (found,) = await ledger.calls()
-        assert found == msgspec.structs.replace(row, cost=70)
+        assert found == msgspec.structs.replace(row, cost=70, units=row.units + more)
 
     run(work)
 

@@ -11,27 +11,17 @@ import importlib
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import msgspec
+
+from ogam.capabilities.base import Units
 from ogam.errors import InvalidRequestError, LedgerError
 from ogam.gateway.ledger.operations import Admit, Operation, Reconcile, Record, Send, Settle, Task
-from ogam.gateway.ledger.values import (
-    Budget,
-    BudgetState,
-    Difference,
-    Grouping,
-    Hold,
-    OpenHold,
-    Row,
-    Settlement,
-    State,
-    Status,
-    StoredKey,
-    Usage,
-)
+from ogam.gateway.ledger.seldom import MOST, Seldom
+from ogam.gateway.ledger.values import Hold, Row, Settlement, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -45,15 +35,10 @@ T = TypeVar("T")
 _log = logging.getLogger("ogam.ledger")
 # Seconds that somebody waits who changes a budget or asks that all be written.
 _PATIENCE = 10.0
-_MOST = 2**63 - 1
-_GROUPINGS: tuple[Grouping, ...] = ("key", "capability", "vendor", "model", "day")
-# What calls may be chosen by.
-_FILTERS = frozenset(
-    ("id", "key", "capability", "protocol", "engine", "model", "status", "route", "cache")
-)
+_NO_UNITS = Units()
 
 
-class Ledger:
+class Ledger(Seldom):
     """The books at ``place``: a file of SQLite, or the URL of a PostgreSQL database.
 
     While the database does not answer, :meth:`hold` waits ``wait`` seconds and then refuses
@@ -127,8 +112,8 @@ class Ledger:
         BudgetError where that does not fit under every budget it falls under; LedgerError where
         nothing can be set aside, after ``wait`` seconds at most, in an outage at once.
         """
-        if hold.bound is not None and not 0 <= hold.bound <= _MOST:
-            raise InvalidRequestError(f"A bound is 0 to {_MOST} nano-dollars, not {hold.bound}.")
+        if hold.bound is not None and not 0 <= hold.bound <= MOST:
+            raise InvalidRequestError(f"A bound is 0 to {MOST} nano-dollars, not {hold.bound}.")
         writer = self._writer
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         operation = Admit(hold, future)
@@ -169,6 +154,19 @@ class Ledger:
         else:
             writer.put(Settle(row, settlements, known))
 
+    async def reconcile(self, hold: str, cost: int, units: Units = _NO_UNITS) -> None:
+        """Say what an unknown hold cost, from the vendor's bill; 0 where nothing.
+
+        ``units`` are what the vendor billed that for, and are added to those of its call.
+        NotFoundError for no such hold, InvalidRequestError for one that is not unknown.
+        """
+        if not 0 <= cost <= MOST:
+            raise InvalidRequestError(f"A cost is 0 to {MOST} nano-dollars, not {cost}.")
+        if not all(0 <= one <= MOST for one in msgspec.structs.astuple(units)):
+            raise InvalidRequestError(f"Units are 0 to {MOST}, not {units}.")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        await self._patiently(Reconcile(hold, cost, units, future), future)
+
     def record(self, call: str, request: bytes | str, response: bytes | str) -> None:
         """Keep what was said in a call, both JSON, redacted. Nothing without ``record``."""
         redaction, readers, writer = self._redaction, self._readers, self._writer
@@ -179,7 +177,7 @@ class Ledger:
             return
 
         def work() -> None:
-            writer.put(Record(call, redaction.json(request), redaction.json(response)))
+            writer.put_from_thread(Record(call, redaction.json(request), redaction.json(response)))
 
         readers.submit(work)
 
@@ -205,141 +203,6 @@ class Ledger:
             repeated=tally.repeated,
             stray=tally.stray,
         )
-
-    # Budgets and keys, for all processes that share the database.
-
-    async def budgets(self, now: int | None = None) -> list[BudgetState]:
-        """Every budget in its present period, or in that of ``now`` (milliseconds, UTC)."""
-        from ogam.gateway.ledger import queries
-
-        at = _now() if now is None else now
-        return await self._read(lambda connection: queries.budgets(connection, at))
-
-    async def set_budget(self, budget: Budget) -> None:
-        """Make a budget, or change the one of that id; it counts what its period already saw.
-
-        Its cap may be below what is spent: nothing more is admitted then.
-        """
-        if (budget.scope == "total") != (budget.subject == ""):
-            raise InvalidRequestError(
-                f"A budget for {budget.scope} "
-                + ("names nothing further." if budget.subject else "names which one."),
-                param="subject",
-            )
-        if not budget.id or not 0 <= budget.cap <= _MOST:
-            raise InvalidRequestError("A budget has an id, and a cap of $0 or more.", param="cap")
-        await self._task(lambda: self._changes.set_budget(budget))
-
-    async def remove_budget(self, budget: str) -> None:
-        """NotFoundError where there is none of that id."""
-        await self._task(lambda: self._changes.remove_budget(budget))
-
-    async def keys(self) -> list[StoredKey]:
-        """Every key, the revoked ones too, the oldest first."""
-        from ogam.gateway.ledger import queries
-
-        return await self._read(queries.keys)
-
-    async def add_key(self, key: StoredKey) -> None:
-        """InvalidRequestError where there is one of that id or hash."""
-        await self._task(lambda: self._changes.add_key(key))
-
-    async def revoke_key(self, key: str, at: int | None = None) -> None:
-        """From ``at`` on, or from now, the key is none. NotFoundError where there is none."""
-        when = _now() if at is None else at
-        await self._task(lambda: self._changes.revoke_key(key, when))
-
-    async def rotate_key(self, key: str, new: str, until: int, expires: int | None = None) -> None:
-        """The key's hash is ``new`` from now on, and the old one is good ``until`` then.
-
-        ``expires`` is when the key itself ends. NotFoundError where there is none,
-        InvalidRequestError where it is revoked.
-        """
-        await self._task(lambda: self._changes.rotate_key(key, new, until, expires))
-
-    async def keys_mark(self) -> tuple[int, ...]:
-        """A value that is another one after every change of a key: cheaper to read than all."""
-        from ogam.gateway.ledger import queries
-
-        return await self._read(queries.keys_mark)
-
-    # What was.
-
-    async def usage(
-        self,
-        by: Sequence[Grouping] = (),
-        *,
-        since: int | None = None,
-        until: int | None = None,
-        **filters: str,
-    ) -> list[Usage]:
-        """Sums for each group of ``by``, the dearest first; one sum without groups.
-
-        From ``since`` (milliseconds, UTC) and before ``until``. ``filters``: key, capability,
-        vendor, model, and protocol: that of the calls.
-        """
-        from ogam.gateway.ledger import queries
-
-        _known("usage is grouped by", by, _GROUPINGS)
-        _known("usage is chosen by", filters, (*_GROUPINGS[:4], "protocol"))
-        return await self._read(
-            lambda connection: queries.usage(connection, by, filters, since, until)
-        )
-
-    async def calls(
-        self,
-        limit: int = 100,
-        *,
-        since: int | None = None,
-        until: int | None = None,
-        **filters: str,
-    ) -> list[Row]:
-        """The newest calls first. ``filters``: id, key, capability, protocol, engine, model,
-        status, route, cache.
-        """
-        from ogam.gateway.ledger import queries
-
-        _known("calls are chosen by", filters, _FILTERS)
-        return await self._read(
-            lambda connection: queries.calls(connection, filters, since, until, limit)
-        )
-
-    async def recorded(self, call: str) -> tuple[Any, Any] | None:
-        """The request and response of a call whose text was kept."""
-        from ogam.gateway.ledger import queries
-
-        return await self._read(lambda connection: queries.record(connection, call))
-
-    async def holds(self, state: State | None = None, limit: int = 1000) -> list[OpenHold]:
-        """The holds that set money aside, the oldest first; of one ``state``, or all."""
-        from ogam.gateway.ledger import queries
-
-        return await self._read(lambda connection: queries.open_holds(connection, state, limit))
-
-    async def unknown_total(self) -> int:
-        """What is set aside for attempts that nobody could settle."""
-        from ogam.gateway.ledger import queries
-
-        return await self._read(queries.unknown_total)
-
-    async def reconcile(self, hold: str, cost: int) -> None:
-        """Say what an unknown hold cost, from the vendor's bill; 0 where nothing.
-
-        NotFoundError for no such hold, InvalidRequestError for one that is not unknown.
-        """
-        if not 0 <= cost <= _MOST:
-            raise InvalidRequestError(f"A cost is 0 to {_MOST} nano-dollars, not {cost}.")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        await self._patiently(Reconcile(hold, cost, future), future)
-
-    async def check(self) -> list[Difference]:
-        """Every sum that is not what it should be; none where the books are right.
-
-        The calls' costs are the settled holds', and each counter is the sum of its holds.
-        """
-        from ogam.gateway.ledger import queries
-
-        return await self._read(queries.check)
 
     # How it is done.
 
@@ -453,18 +316,5 @@ class Ledger:
             _log.error("rows for the ledger are lost: %d wait already", self._capacity)
 
 
-def _known(what: str, names: Sequence[str] | dict[str, str], allowed: Any) -> None:
-    for name in names:
-        if name not in allowed:
-            raise InvalidRequestError(
-                f"{what[0].upper()}{what[1:]} {', '.join(sorted(allowed))}, not {name!r}.",
-                param=name,
-            )
-
-
 def _nothing() -> None:
     return None
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ogam.capabilities.base import Units
 from ogam.gateway.ledger.values import Hold, Row, Settlement
 
 
@@ -57,13 +58,13 @@ class Settle(Operation):
 
 
 class Reconcile(Operation):
-    """Say what an unknown hold cost."""
+    """Say what an unknown hold cost, and which units that was for."""
 
-    __slots__ = ("cost", "id")
+    __slots__ = ("cost", "id", "units")
 
-    def __init__(self, hold_id: str, cost: int, future: asyncio.Future[Any]) -> None:
+    def __init__(self, hold_id: str, cost: int, units: Units, future: asyncio.Future[Any]) -> None:
         super().__init__(future)
-        self.id, self.cost = hold_id, cost
+        self.id, self.cost, self.units = hold_id, cost, units
 
 
 class Record(Operation):

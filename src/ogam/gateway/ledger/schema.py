@@ -91,6 +91,8 @@ calls = Table(
     Column("total_ms", BigInteger, nullable=False),
     Column("cache", Text, nullable=False),
     Column("status", Text, nullable=False),
+    # Of the tokens read. What wrote before there was this column knows none.
+    Column("cached_input_tokens", BigInteger, nullable=False, server_default="0"),
 )
 Index("calls_at", calls.c.at)
 

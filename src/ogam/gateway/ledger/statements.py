@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     Dialect,
     Text,
@@ -24,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import CompilerElement
 
+from ogam.capabilities.base import Units
 from ogam.gateway.ledger.schema import calls, counters, holds, records, revisions
 
 
@@ -65,14 +67,17 @@ def compiled(database: str) -> Statements:
     # Who reconciles may find no row: its process died before there was one.
     blank: ColumnElement[str] = literal_column("''")
     none: ColumnElement[int] = literal_column("0")
+    units = Units.__struct_fields__
+    more = {one: bindparam(f"more_{one}", type_=BigInteger) for one in units}
     attempts: ColumnElement[str] = literal_column("'[]'")
     status: ColumnElement[str] = literal_column("'Interrupted'")
     late = insert(calls).from_select(
         names,
         select(
             *(h.call, h.at, h.key, h.capability, blank, blank, attempts, h.vendor),
-            *(h.model, none, none, none, none, none, h.price_version, h.cost, null(), none),
-            *(blank, status),
+            *(h.model, more["input_tokens"], more["output_tokens"], more["characters"]),
+            *(more["audio_ms"], more["image_features"], h.price_version, h.cost, null(), none),
+            *(blank, status, more["cached_input_tokens"]),
         ).where(h.id == bindparam("its")),
     )
     record = insert(records)
@@ -126,8 +131,10 @@ def compiled(database: str) -> Statements:
         call=sql(call.on_conflict_do_update(index_elements=["id"], set_=changed), *names),
         reconciled=sql(
             late.on_conflict_do_update(
-                index_elements=["id"], set_={"cost": calls.c.cost + late.excluded.cost}
+                index_elements=["id"],
+                set_={one: calls.c[one] + late.excluded[one] for one in ("cost", *units)},
             ),
+            *(f"more_{one}" for one in units),
             "its",
         ),
         record=sql(

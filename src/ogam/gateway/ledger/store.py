@@ -113,7 +113,7 @@ class Store:
             before = _states(accounts)
             rows: list[tuple[Row, int]] = []
             records: list[tuple[str, str, str]] = []
-            reconciled: list[tuple[str]] = []
+            reconciled: list[tuple[Any, ...]] = []
             answers: list[Any] = []
             for one in group:
                 answer: Any = None
@@ -130,7 +130,7 @@ class Store:
                 elif isinstance(one, Reconcile):
                     answer = _reconcile(accounts, one, tally)
                     if answer is None:
-                        reconciled.append((one.id,))
+                        reconciled.append((*msgspec.structs.astuple(one.units), one.id))
                 elif isinstance(one, Record):
                     records.append((one.call, one.request, one.response))
                 answers.append(answer)
@@ -365,5 +365,5 @@ def _call(row: Row, cost: int) -> tuple[Any, ...]:
         _encode(row.attempts).decode() if row.attempts else "[]",
         *(row.engine, row.model, units.input_tokens, units.output_tokens, units.characters),
         *(units.audio_ms, units.image_features, row.price_version, cost, row.first_ms),
-        *(row.total_ms, row.cache, row.status),
+        *(row.total_ms, row.cache, row.status, units.cached_input_tokens),
     )

@@ -1,7 +1,9 @@
 // What was spent, what may be, and by whom: /v1/usage, /v1/budgets and /v1/keys as tables.
 
 // Columns of units; only those are shown that came.
-const UNITS = ["calls", "input_tokens", "output_tokens", "characters", "audio_seconds", "image_features"];
+const UNITS = [
+  "calls", "input_tokens", "cached_input_tokens", "output_tokens", "characters", "audio_seconds", "image_features",
+];
 const STATES = ["active", "expired", "revoked"];
 const $ = (id) => document.getElementById(id);
 
