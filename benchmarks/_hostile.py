@@ -129,9 +129,9 @@ class Fuzzer:
             b"\r\n\r\n"
             + (one if isinstance(one, str) else json.dumps(one)).encode(errors="replace")
             for name, one in fields.items()
-            if name not in ("file", "audio")
+            if name not in ("file", "audio", "data")
         ]
-        name = draw.choice((b"file", b"file", b"file", b"audio", b"image", b"", b"file[]"))
+        name = draw.choice((b"file", b"file", b"file", b"audio", b"data", b"", b"file[]"))
         named = draw.choice(
             (
                 b"a.wav",

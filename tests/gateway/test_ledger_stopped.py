@@ -181,7 +181,7 @@ def test_every_call_is_in_the_books_once_the_database_is_back(
         assert down["waiting"] >= went_on.total()
         assert set(went_on) == {200}
         refused = spent.total() - spent[200]
-        assert spent == ({200: spent[200]} if when_down == "open" else {500: refused})
+        assert spent == ({200: spent[200]} if when_down == "open" else {503: refused})
         # Nothing was sent that nothing was set aside for, but where the settings say so.
         assert down["uncounted"] == spent[200] == vendor.asked - 2
         until(url, up=1, waiting=0)

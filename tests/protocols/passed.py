@@ -11,7 +11,7 @@ from typing import Any
 from ogam.gateway.ledger import Budget
 
 from .conftest import Address
-from .scripted_vendor import Scripted, scripted
+from .scripted import Scripted, scripted
 
 
 def _asked(address: Address, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
@@ -26,6 +26,11 @@ def _asked(address: Address, work: Callable[[Any], Coroutine[Any, Any, Any]]) ->
 def last(address: Address) -> Any:
     """The newest row of the ledger."""
     return _asked(address, lambda books: books.calls(limit=1))[0]
+
+
+def recorded(address: Address, call: str) -> Any:
+    """What was asked and answered, as it was kept."""
+    return _asked(address, lambda books: books.recorded(call))
 
 
 def open_holds(address: Address) -> list[Any]:

@@ -25,7 +25,7 @@ from ogam.protocols.deepl import convert, convert_asked, languages, wire, wire_a
 from ogam.protocols.deepl.client import DeepLEngine
 from ogam.vendors import Vendor
 
-from .scripted_vendor import answer, scripted
+from .scripted import answer, scripted
 
 FAKE = FakeEngine(ModelRef(name="fake", engine="fake"))
 

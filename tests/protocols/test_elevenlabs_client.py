@@ -55,7 +55,7 @@ from ogam.protocols.elevenlabs import (
 from ogam.protocols.elevenlabs.client import SAMPLE_RATE, ElevenLabsEngine
 from ogam.vendors import Vendor
 
-from .scripted_vendor import answer, scripted
+from .scripted import answer, scripted
 
 FAKE = FakeEngine(ModelRef(name="fake", engine="fake"))
 VOICE = "a1" * 10

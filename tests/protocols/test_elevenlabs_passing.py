@@ -20,7 +20,7 @@ from ogam.vendors import VendorSettings
 
 from .conftest import KEY, Address, running
 from .passed import budget, last, open_holds, scripted_vendor
-from .scripted_vendor import Scripted, answer
+from .scripted import Scripted, answer
 
 VENDOR_KEY = "the-vendors-key"
 TEXT = "The quick brown fox."

@@ -50,7 +50,7 @@ def seen(reply: bytes, request: see.SeeRequest | None = None, **more: Any) -> se
     """What comes of one scripted reply."""
 
     async def work() -> see.SeeResult:
-        async with scripted(reply) as vendor:
+        async with scripted(reply, again=True) as vendor:
             asked = request or see.SeeRequest(image=picture(), features=("labels",))
             return await engine(vendor.url, **more).see(asked)
 
@@ -72,9 +72,9 @@ def test_every_feature_comes_back_as_the_vendor_found_it(fake_server: Address) -
 
 def test_without_features_all_that_google_has_are_asked_for() -> None:
     async def work() -> None:
-        async with scripted(answer({"responses": [{}]})) as vendor:
+        async with scripted(answer(200, {"responses": [{}]}), again=True) as vendor:
             found = await engine(vendor.url).see(see.SeeRequest(image=picture()))
-            (sent,) = vendor.asked[0].json["requests"]
+            (sent,) = vendor.asked[0].json()["requests"]
             names = {one["type"] for one in sent["features"]}
             assert names == set(convert.FEATURES) - {"TEXT_DETECTION"}
             assert found.units.image_features == len(names)
@@ -85,7 +85,7 @@ def test_without_features_all_that_google_has_are_asked_for() -> None:
 
 def test_the_key_goes_in_a_header_and_never_into_the_url() -> None:
     async def work() -> None:
-        async with scripted(answer({"responses": [{}]})) as vendor:
+        async with scripted(answer(200, {"responses": [{}]}), again=True) as vendor:
             one = engine(vendor.url, "builtin/latest", headers={"X-Goog-User-Project": "p"})
             request = see.SeeRequest(
                 image=picture(), features=("crop_hints",), aspect_ratios=(1.5,), languages=("ko",)
@@ -95,7 +95,7 @@ def test_the_key_goes_in_a_header_and_never_into_the_url() -> None:
             assert asked.path == "/v1/images:annotate"
             assert asked.headers["x-goog-api-key"] == KEY
             assert asked.headers["x-goog-user-project"] == "p"
-            (sent,) = asked.json["requests"]
+            (sent,) = asked.json()["requests"]
             assert sent["features"] == [
                 {"type": "CROP_HINTS", "maxResults": 100, "model": "builtin/latest"}
             ]
@@ -136,7 +136,7 @@ def test_fields_that_google_adds_later_do_not_break_an_answer() -> None:
         ],
         "another": True,
     }
-    found = seen(answer(reply))
+    found = seen(answer(200, reply))
     assert found.colors == (see.Color(red=7, green=0, blue=0, score=0.5, pixel_fraction=0.25),)
     assert found.labels == (see.Label(name="Cat", score=1.0),)
     assert [one.smile for one in found.faces] == ["very_likely", "unknown"]
@@ -156,7 +156,7 @@ def test_breaks_between_words_and_places_in_parts_become_text_and_pixels() -> No
         "fullTextAnnotation": {"pages": [page], "text": "Hi wor-\nld\n"},
         "localizedObjectAnnotations": [{"name": "Cup", "score": 0.5, "boundingPoly": corner}],
     }
-    found = seen(answer({"responses": [reply]}))
+    found = seen(answer(200, {"responses": [reply]}))
     assert found.text == "Hi wor-\nld\n"
     assert found.document is not None
     assert found.document.pages[0].blocks[0].paragraphs[0].text == "Hi wor\nld"
@@ -177,7 +177,7 @@ def test_an_error_of_the_picture_stands_inside_a_good_reply(
     error: dict[str, Any], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind) as caught:
-        seen(answer({"responses": [{"error": error}]}))
+        seen(answer(200, {"responses": [{"error": error}]}))
     assert type(caught.value) is kind
     assert error.get("message", "UNKNOWN") in str(caught.value)
 
@@ -220,17 +220,17 @@ INFO = "type.googleapis.com/google.rpc"
         (failure(500, "INTERNAL", "oh"), errors.VendorError, 500, None),
         (failure(501, "UNIMPLEMENTED", "oh"), errors.VendorError, 501, None),
         (failure(504, "DEADLINE_EXCEEDED", "oh"), errors.VendorError, 504, None),
-        (answer({"error": 5}, 503, "Retry-After: 3\r\n"), errors.VendorError, 503, 3.0),
-        (answer(b"<html>", 404), errors.VendorError, 404, None),
-        (answer(b"[" * 5000, 502), errors.VendorError, 502, None),
-        (answer(b"", 413), errors.TooLargeError, None, None),
-        (answer(b"no json"), errors.VendorError, None, None),
-        (answer(b""), errors.VendorError, None, None),
-        (answer([]), errors.VendorError, None, None),
-        (answer({"responses": []}), errors.VendorError, None, None),
-        (answer({"responses": [{}, {}]}), errors.VendorError, None, None),
-        (answer({"responses": [{"labelAnnotations": 5}]}), errors.VendorError, None, None),
-        (answer({"responses": [{}]}, cut=3), errors.VendorError, None, None),
+        (answer(503, {"error": 5}, retry_after="3"), errors.VendorError, 503, 3.0),
+        (answer(404, b"<html>"), errors.VendorError, 404, None),
+        (answer(502, b"[" * 5000), errors.VendorError, 502, None),
+        (answer(413, b""), errors.TooLargeError, None, None),
+        (answer(200, b"no json"), errors.VendorError, None, None),
+        (answer(200, b""), errors.VendorError, None, None),
+        (answer(200, []), errors.VendorError, None, None),
+        (answer(200, {"responses": []}), errors.VendorError, None, None),
+        (answer(200, {"responses": [{}, {}]}), errors.VendorError, None, None),
+        (answer(200, {"responses": [{"labelAnnotations": 5}]}), errors.VendorError, None, None),
+        (answer(200, {"responses": [{}]}, cut=3), errors.VendorError, None, None),
         (b"HTTP/1.1", errors.VendorError, None, None),
     ],
 )
@@ -335,7 +335,7 @@ def token_of(
         signed = form["assertion"][0].rpartition(".")[0].encode()
         private_key.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
         tokens.append(json.loads(claims))
-        return answer({"access_token": f"token-{len(tokens)}", "expires_in": lives})
+        return answer(200, {"access_token": f"token-{len(tokens)}", "expires_in": lives})
 
     return reply
 
@@ -347,8 +347,8 @@ def test_a_service_accounts_token_is_fetched_once_and_used(
 
     async def work() -> None:
         async with (
-            scripted(token_of(private_key, tokens)) as issuer,
-            scripted(answer({"responses": [{}]})) as vendor,
+            scripted(token_of(private_key, tokens), again=True) as issuer,
+            scripted(answer(200, {"responses": [{}]}), again=True) as vendor,
         ):
             file = tmp_path / "account.json"
             file.write_text(json.dumps(account(private_key, issuer.url)))
@@ -370,7 +370,7 @@ def test_a_token_that_soon_ends_serves_while_the_next_is_fetched(
 
     async def work() -> None:
         # 100 seconds are within the time in which a token is renewed, and not its end.
-        async with scripted(token_of(private_key, tokens, lives=100)) as issuer:
+        async with scripted(token_of(private_key, tokens, lives=100), again=True) as issuer:
             file = tmp_path / "account.json"
             file.write_text(json.dumps(account(private_key, issuer.url)))
             auth = Auth(
@@ -398,7 +398,7 @@ def test_one_caller_that_gives_up_leaves_the_token_to_the_others(
     tokens: list[dict[str, Any]] = []
 
     async def work() -> None:
-        async with scripted(token_of(private_key, tokens)) as issuer:
+        async with scripted(token_of(private_key, tokens), again=True) as issuer:
             file = tmp_path / "account.json"
             file.write_text(json.dumps(account(private_key, issuer.url)))
             auth = Auth(
@@ -418,16 +418,19 @@ def test_one_caller_that_gives_up_leaves_the_token_to_the_others(
 @pytest.mark.parametrize(
     ("reply", "status"),
     [
-        (answer({"error": "invalid_grant", "error_description": "Invalid JWT"}, 400), 401),
-        (answer(b"no", 401), 401),
-        (answer({"nothing": 1}), 401),
+        (answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT"}), 401),
+        (answer(401, b"no"), 401),
+        (answer(200, {"nothing": 1}), 401),
     ],
 )
 def test_no_token_means_nothing_was_sent(
     private_key: rsa.RSAPrivateKey, tmp_path: Any, reply: bytes, status: int
 ) -> None:
     async def work() -> errors.VendorError:
-        async with scripted(reply) as issuer, scripted(answer({})) as vendor:
+        async with (
+            scripted(reply, again=True) as issuer,
+            scripted(answer(200, {}), again=True) as vendor,
+        ):
             file = tmp_path / "account.json"
             file.write_text(json.dumps(account(private_key, issuer.url)))
             one = engine(vendor.url, key="", credentials=str(file))

@@ -8,15 +8,13 @@ import json
 import struct
 from contextlib import aclosing, asynccontextmanager
 from email.utils import formatdate
-from typing import NamedTuple
+from operator import attrgetter
 
 import pytest
 
 from ogam.capabilities.base import ModelRef, Units
 from ogam.capabilities.classification import ClassifyRequest
 from ogam.capabilities.embedding import EmbedRequest
-from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeRequest
-from ogam.capabilities.speech_synthesis import SpeakRequest
 from ogam.capabilities.text_generation import Choice, GenerateRequest, TextDelta
 from ogam.errors import (
     InvalidMediaError,
@@ -29,68 +27,22 @@ from ogam.errors import (
     UnsupportedOptionError,
     VendorError,
 )
-from ogam.media import Audio, wav
+from ogam.media import Audio
 from ogam.net import Client
 from ogam.protocols import forwarding_client
 from ogam.protocols.openai import (
-    client_audio,
     convert_embeddings,
-    forms,
-    languages,
-    wire_audio,
 )
 from ogam.protocols.openai.client import OpenAIEngine
 from ogam.vendors import Vendor
+
+from .scripted import answer, scripted
 
 OPENAI = "https://eu.api.openai.com/v1"
 KEY = "sk-secret"
 ASKED = GenerateRequest(prompt="Why?", max_tokens=9)
 TONE = struct.pack("<800h", *(n % 100 * 50 for n in range(800)))
 SOUND = Audio.from_pcm(TONE, 16_000)
-
-
-class Asked(NamedTuple):
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self):
-        return json.loads(self.body)
-
-
-class Scripted(NamedTuple):
-    url: str
-    asked: list[Asked]
-
-
-def answer(status, body=b"", **headers):
-    """A whole answer; what is not bytes is written as JSON."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    fields = {"content-length": str(len(data))} | {
-        name.replace("_", "-"): value for name, value in headers.items()
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status} Said\r\n{lines}\r\n".encode() + data
-
-
-@asynccontextmanager
-async def scripted(*answers):
-    """Answers in turn, each on a connection that ends with it; a request too many gets 418."""
-    asked: list[Asked] = []
-
-    async def serve(reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        pairs = (line.partition(":") for line in head[1:] if line)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        asked.append(Asked(head[0].split(" ")[1], headers, body))
-        writer.write(answers[len(asked) - 1] if len(asked) <= len(answers) else answer(418))
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield Scripted(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked)
 
 
 @asynccontextmanager
@@ -109,7 +61,7 @@ def call(said, method, *args, **options):
 
     async def run():
         async with scripted(*said) as vendor, engine(f"{vendor.url}/v1", **options) as openai:
-            work = getattr(openai, method)(*args)
+            work = attrgetter(method)(openai)(*args)
             if hasattr(work, "__aiter__"):
                 return [piece async for piece in work], vendor.asked
             return await work, vendor.asked
@@ -438,165 +390,6 @@ def test_moderation_leaves_out_what_an_older_model_does_not_know():
     failed(said, "classify", ClassifyRequest(texts=("a", "b")))
 
 
-def open_ended(pcm, rate=24_000, channels=1):
-    """A WAV file from a pipe, with something between its head and its sound."""
-    file = bytearray(wav.write(pcm, rate, channels))
-    file[4:8] = file[40:44] = b"\xff\xff\xff\xff"
-    return bytes(file[:36]) + b"LIST\x04\x00\x00\x00INFO" + bytes(file[36:])
-
-
-SPEECHES = {
-    "open": (open_ended(TONE), True),
-    "known length, and a tail": (wav.write(TONE, 24_000, 1) + b"LIST\x02\0\0\0ab", True),
-    "stereo": (wav.write(TONE, 24_000, 2), False),
-    "flac": (SOUND.encode("flac").data, False),
-    "mp3": (SOUND.encode("mp3").data, False),
-}
-
-
-@pytest.mark.parametrize("kind", SPEECHES)
-def test_speech_of_any_kind_is_heard(kind):
-    file, at_once = SPEECHES[kind]
-    found, asked = call([answer(200, file)], "speak_stream", SpeakRequest(text="abc"))
-    assert asked[0].json()["response_format"] == "wav"
-    *chunks, result = found
-    pcm = b"".join(one.pcm for one in chunks)
-    assert pcm == result.audio.pcm(None, 1).data
-    if at_once:
-        assert pcm == TONE and chunks[0].sample_rate == 24_000
-
-
-@pytest.mark.parametrize("size", [1, 7, 300])
-@pytest.mark.parametrize("kind", SPEECHES)
-def test_sound_goes_on_in_whole_samples_however_it_is_cut(kind, size):
-    file, at_once = SPEECHES[kind]
-    sound = client_audio._Sound()
-    fed = (sound.feed(file[at : at + size]) for at in range(0, len(file), size))
-    chunks = [one for one in fed if one is not None]
-    assert all(len(one.pcm) % 2 == 0 for one in chunks)
-    assert (len(chunks) > 1) == at_once and not sound.cut
-    late, audio = sound.end()
-    assert b"".join(one.pcm for one in [*chunks, *([late] if late else [])]) == (
-        audio.pcm(None, 1).data
-    )
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        answer(200, b""),
-        answer(200, b"no sound at all"),
-        answer(200, wav.write(TONE, 24_000, 1)[:-2]),
-    ],
-)
-def test_speech_that_is_cut_or_none_is_refused(said):
-    failed(said, "speak", SpeakRequest(text="abc"))
-
-
-def test_speech_by_events_must_reach_its_end():
-    file = base64.b64encode(open_ended(TONE)).decode()
-    delta = {"type": "speech.audio.delta", "audio": file}
-    usage = {"input_tokens": 4, "output_tokens": 50, "total_tokens": 54}
-    done = {"type": "speech.audio.done", "usage": usage}
-    options = {"vendor_url": OPENAI, "model": "gpt-4o-mini-tts"}
-    result, asked = call(
-        [events(delta, done, done=False)], "speak", SpeakRequest(text="abc"), **options
-    )
-    assert asked[0].json()["stream_format"] == "sse"
-    assert result.units == Units(input_tokens=4, output_tokens=50, characters=3)
-    assert result.audio.pcm().data == TONE
-    failed(events(delta, done=False), "speak", SpeakRequest(text="abc"), **options)
-    failed(events({**delta, "audio": "%"}), "speak", SpeakRequest(text="abc"), **options)
-
-
-def form_of(asked):
-    """The fields of a multipart body, and its file's (name, type, bytes)."""
-    boundary = asked.headers["content-type"].partition("boundary=")[2].encode()
-    fields, file = [], None
-    for part in asked.body.split(b"--" + boundary)[1:-1]:
-        head, _, content = part.strip(b"\r\n").partition(b"\r\n\r\n")
-        name = head.split(b'name="')[1].split(b'"')[0].decode()
-        if b"filename=" in head:
-            file = head.decode(), content
-        else:
-            fields.append((name, content.decode()))
-    return forms.fields(fields, wire_audio.TranscriptionForm), file
-
-
-VERBOSE = {
-    "text": " Hello world. Bye.",
-    "language": "english",
-    "duration": "2.5",
-    "segments": [
-        {"id": 0, "start": 0.25, "end": 1.0, "text": " Hello world.", "avg_logprob": -0.5},
-        {"id": 1, "start": 1.5, "end": 2.0, "text": " Bye."},
-    ],
-    "words": [
-        {"word": "Hello", "start": 0.2, "end": 0.5},
-        {"word": "world", "start": 0.6, "end": 1.0},
-        {"word": "Bye", "start": 1.5, "end": 2.0},
-    ],
-}
-
-
-def test_whisper_is_asked_for_words_and_every_word_finds_its_utterance():
-    options = RecognitionOptions(language="en-GB", phrases=("Ogam", "Daegu"))
-    request = TranscribeRequest(audio=SOUND, options=options)
-    said = [answer(200, VERBOSE | {"usage": {"type": "duration", "seconds": 3}})]
-    result, asked = call(said, "transcribe", request, vendor_url=OPENAI, model="whisper-1")
-    form, (head, content) = form_of(asked[0])
-    assert form.response_format == "verbose_json" and form.language == "en"
-    assert form.timestamp_granularities == ["word", "segment"]
-    assert (form.prompt, form.keywords) == ("Ogam, Daegu", [])
-    assert 'filename="audio.wav"' in head and content == SOUND.data
-    assert [[one.text for one in each.words] for each in result.segments] == [
-        ["Hello", "world"],
-        ["Bye"],
-    ]
-    assert result.language == "en" and result.duration == 2.5
-    assert result.units == Units(audio_ms=3000)
-
-
-@pytest.mark.parametrize(
-    ("model", "prompt", "keywords"),
-    [("gpt-4o-transcribe", "a, b", []), ("gpt-transcribe", None, ["a", "b"])],
-)
-def test_the_later_models_are_asked_for_text_and_billed_by_tokens(model, prompt, keywords):
-    request = TranscribeRequest(audio=SOUND, options=RecognitionOptions(phrases=("a", "b")))
-    usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 3, "total_tokens": 17}
-    said = {"text": "Hallo.", "usage": usage, "languages": [{"code": "de"}]}
-    result, asked = call([answer(200, said)], "transcribe", request, vendor_url=OPENAI, model=model)
-    form, _ = form_of(asked[0])
-    assert (form.response_format, form.prompt, form.keywords) == ("json", prompt, keywords)
-    assert form.timestamp_granularities == []
-    assert result.units == Units(input_tokens=14, output_tokens=3, audio_ms=50)
-    assert result.language == "de" and result.segments[0].text == "Hallo."
-
-
-def test_a_server_that_tells_text_alone_is_taken():
-    result, _ = call([answer(200, {"text": ""})], "transcribe", TranscribeRequest(audio=SOUND))
-    assert result.segments == () and result.duration == SOUND.duration
-    assert result.units == Units(audio_ms=50)
-    failed(answer(200, {"words": []}), "transcribe", TranscribeRequest(audio=SOUND))
-
-
-def test_a_heard_stream_must_reach_its_end():
-    delta = {"type": "transcript.text.delta", "delta": "Hallo"}
-    options = {"vendor_url": OPENAI, "model": "gpt-4o-transcribe"}
-    stream = ("transcribe_stream", [TONE], RecognitionOptions())
-    failed(events(delta), *stream, **options)
-    done = {"type": "transcript.text.done", "text": "Hallo"}
-    found, asked = call([events(delta, done, done=False)], *stream, **options)
-    assert form_of(asked[0])[0].stream is True
-    assert [one.text for one in found] == ["Hallo"] * 3
-
-
-@pytest.mark.parametrize("tag", ["en", "ko", "zh"])
-def test_the_name_of_a_language_leads_back_to_its_tag(tag):
-    assert languages.tag(languages.name(tag)) == tag == languages.tag(tag)
-    assert languages.tag("unknown") is None and languages.tag("Klingon") == "Klingon"
-
-
 def test_no_field_of_the_clients_connection_or_account_goes_to_the_vendor():
     given = [
         ("Connection", "keep-alive, X-Hop"),
@@ -631,8 +424,10 @@ def test_of_the_vendors_fields_those_about_the_answer_come_back():
     body = b'{ "as": "it is" }'
     reply, asked = call(
         [answer(200, body, **said)],
-        "forward",
-        "/responses?x=1",
+        "raw.forward",
+        "POST",
+        "/responses",
+        "x=1",
         b"{}",
         [("Accept-Encoding", "gzip")],
         headers={"OpenAI-Organization": "org-2"},

@@ -397,7 +397,6 @@ class TestResponses:
         "asked",
         [
             {"tools": [{"type": "web_search"}]},
-            {"previous_response_id": "resp_1"},
             {"background": True},
             {"conversation": "conv_1"},
             {"truncation": "auto"},

@@ -58,10 +58,8 @@ class Valued:
 class Stake:
     """What was set aside for one attempt, as ``hold``. One of its methods is called, once."""
 
-    def __init__(
-        self, trail: Trail, hold: str, price: Price | None, features: tuple[str, ...]
-    ) -> None:
-        self._trail, self.hold, self._price, self._features = trail, hold, price, features
+    def __init__(self, trail: Trail, hold: str, price: Price | None, asked: Asked) -> None:
+        self._trail, self.hold, self._price, self._asked = trail, hold, price, asked
 
     def settle(self, result: Result) -> None:
         """It answered: what that costs. What has no price is written down as unknown."""
@@ -70,7 +68,7 @@ class Stake:
             self._trail.price_version = "unknown"
             self._end(0, "settled")
             return
-        features = tuple(getattr(result, "features", ())) or self._features
+        features = tuple(getattr(result, "features", ())) or self._asked.features
         try:
             cost = price.cost(Billing(units=result.units, features=features))
         except UnpricedError:
@@ -188,7 +186,7 @@ class Spending:
                 hint=most.hint,
                 budget=error.budget,
             ) from None
-        return Stake(trail, hold, price, asked.features)
+        return Stake(trail, hold, price, asked)
 
     async def reconcile(self, hold: str, capability: Capability, name: str, units: Units) -> None:
         """Settle what was left of an attempt of the model ``name``, which has told by now.

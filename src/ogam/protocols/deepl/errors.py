@@ -25,6 +25,7 @@ _STATUS: tuple[tuple[type[errors.OgamError], int], ...] = (
     (errors.NotConfiguredError, 404),
     (errors.OverloadedError, 429),
     (errors.DeadlineError, 504),
+    (errors.LedgerError, 503),
 )
 
 

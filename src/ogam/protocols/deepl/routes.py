@@ -208,6 +208,7 @@ PROTOCOL = Protocol(
             handler=list_languages,
             summary="List the languages.",
             page=f"{_PAGES}/languages",
+            query=wire.LanguagesQuery,
             reply=list[wire.Language],
         ),
         Route(

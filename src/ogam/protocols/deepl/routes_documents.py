@@ -219,6 +219,7 @@ ROUTES = (
         summary="Upload a document to translate.",
         page=_PAGES,
         form=wire.DocumentForm,
+        file="file",
         reply=wire.DocumentHandle,
     ),
     Route(

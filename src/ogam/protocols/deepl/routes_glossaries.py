@@ -238,7 +238,10 @@ def _route(
     summary: str,
     *,
     body: Any = None,
+    query: Any = None,
     answer: Any = None,
+    media: tuple[str, ...] = (),
+    status: int = 200,
 ) -> Route:
     page = "glossaries" if path.startswith("/v2") else "multilingual-glossaries"
     return Route(
@@ -248,7 +251,10 @@ def _route(
         summary=summary,
         page=f"{_PAGES}/{page}",
         body=body,
+        query=query,
         reply=answer,
+        media=media,
+        status=status,
     )
 
 
@@ -268,11 +274,18 @@ ROUTES = (
         "Make a glossary.",
         body=wire.GlossaryBody,
         answer=wire.Glossary,
+        status=201,
     ),
     _route("GET", "/v2/glossaries", list_v2, "List the glossaries.", answer=wire.Glossaries),
     _route("GET", _ONE_V2, get_v2, "Describe a glossary.", answer=wire.Glossary),
-    _route("DELETE", _ONE_V2, delete, "Delete a glossary."),
-    _route("GET", f"{_ONE_V2}/entries", entries_v2, "A glossary's entries, tab-separated."),
+    _route("DELETE", _ONE_V2, delete, "Delete a glossary.", status=204),
+    _route(
+        "GET",
+        f"{_ONE_V2}/entries",
+        entries_v2,
+        "A glossary's entries, tab-separated.",
+        media=("text/tab-separated-values",),
+    ),
     _route(
         "POST",
         "/v3/glossaries",
@@ -280,6 +293,7 @@ ROUTES = (
         "Make a glossary of several dictionaries.",
         body=wire.MultilingualBody,
         answer=wire.Multilingual,
+        status=201,
     ),
     _route("GET", "/v3/glossaries", list_all, "List all glossaries.", answer=wire.Multilinguals),
     _route("GET", _ONE, get, "Describe a glossary.", answer=wire.Multilingual),
@@ -291,8 +305,15 @@ ROUTES = (
         body=wire.MultilingualPatch,
         answer=wire.Multilingual,
     ),
-    _route("DELETE", _ONE, delete, "Delete a glossary."),
-    _route("GET", f"{_ONE}/entries", entries, "A dictionary's entries.", answer=wire.Entries),
+    _route("DELETE", _ONE, delete, "Delete a glossary.", status=204),
+    _route(
+        "GET",
+        f"{_ONE}/entries",
+        entries,
+        "A dictionary's entries.",
+        query=wire.PairQuery,
+        answer=wire.Entries,
+    ),
     _route(
         "PUT",
         f"{_ONE}/dictionaries",
@@ -301,5 +322,12 @@ ROUTES = (
         body=wire.DictionaryBody,
         answer=wire.Dictionary,
     ),
-    _route("DELETE", f"{_ONE}/dictionaries", delete_dictionary, "Delete a dictionary."),
+    _route(
+        "DELETE",
+        f"{_ONE}/dictionaries",
+        delete_dictionary,
+        "Delete a dictionary.",
+        query=wire.PairQuery,
+        status=204,
+    ),
 )

@@ -85,6 +85,19 @@ class DocumentForm(msgspec.Struct, kw_only=True):
     enable_beta_languages: bool = False
 
 
+class PairQuery(msgspec.Struct, kw_only=True):
+    """Which dictionary of a glossary is meant."""
+
+    source_lang: str
+    target_lang: str
+
+
+class LanguagesQuery(msgspec.Struct, kw_only=True):
+    """https://developers.deepl.com/api-reference/languages."""
+
+    type: Literal["source", "target"] = "source"
+
+
 class DocumentHandle(msgspec.Struct, kw_only=True):
     """What an upload is called from then on."""
 

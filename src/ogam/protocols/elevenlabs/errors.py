@@ -31,6 +31,7 @@ _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str], ...] = (
     (errors.OverloadedError, 429, "rate_limit_error", "rate_limit_exceeded"),
     (errors.NotConfiguredError, 404, "not_found", "model_not_found"),
     (errors.DeadlineError, 504, "server_error", "timeout"),
+    (errors.LedgerError, 503, "server_error", "service_unavailable"),
 )
 # A capability's word for a parameter where ElevenLabs has another.
 _PARAMS = {

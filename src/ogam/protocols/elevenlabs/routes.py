@@ -143,13 +143,16 @@ def _speaks(request: Request) -> bool:
     return agent.startswith("elevenlabs/") or "xi-api-key" in request.headers
 
 
-def _route(path: str, handler: object, summary: str, page: str, kind: object) -> Route:
+def _route(
+    path: str, handler: object, summary: str, page: str, kind: object, *, query: object = None
+) -> Route:
     return Route(
         method="GET",
         path=path,
         handler=handler,  # pyright: ignore[reportArgumentType]
         summary=summary,
         page=f"{_PAGES}/{page}",
+        query=query,
         reply=kind,
     )
 
@@ -160,7 +163,14 @@ PROTOCOL = Protocol(
         *routes_speech.ROUTES,
         *routes_listening.ROUTES,
         _route("/v1/voices", voices, "List the voices.", "voices/get-all", wire.Voices),
-        _route("/v2/voices", search, "Find voices.", "voices/search", wire.VoicesPage),
+        _route(
+            "/v2/voices",
+            search,
+            "Find voices.",
+            "voices/search",
+            wire.VoicesPage,
+            query=wire.VoicesQuery,
+        ),
         _route("/v1/voices/{voice_id}", voice, "Describe a voice.", "voices/get", wire.Voice),
         _route(
             "/v1/voices/settings/default",

@@ -55,6 +55,7 @@ ROUTES = (
         summary="Transcribe a recording.",
         page=_PAGE,
         form=wire_listening.TranscribeForm,
+        file="file",
         reply=wire_listening.Transcript,
     ),
 )

@@ -135,6 +135,7 @@ async def _streamed(call: Call, order: _Order, encode: Any, media_type: str) -> 
     return Stream(encode(pieces), media_type=media_type, headers=headers)
 
 
+_MEDIA = tuple(dict.fromkeys(one.media_type for one in convert.OUTPUTS.values()))
 ROUTES = (
     Route(
         method="POST",
@@ -143,6 +144,8 @@ ROUTES = (
         summary="Speak a text.",
         page=f"{_PAGES}/convert",
         body=wire.SpeechBody,
+        query=wire.OutputQuery,
+        media=_MEDIA,
     ),
     Route(
         method="POST",
@@ -151,6 +154,7 @@ ROUTES = (
         summary="Speak a text, and tell when each character is said.",
         page=f"{_PAGES}/convert-with-timestamps",
         body=wire.SpeechBody,
+        query=wire.OutputQuery,
         reply=wire.AudioWithTimestamps,
     ),
     Route(
@@ -160,6 +164,8 @@ ROUTES = (
         summary="Speak a text, sent while it is made.",
         page=f"{_PAGES}/stream",
         body=wire.SpeechBody,
+        query=wire.OutputQuery,
+        media=_MEDIA,
     ),
     Route(
         method="POST",
@@ -168,6 +174,7 @@ ROUTES = (
         summary="Speak a text, sent while it is made, with the times of its characters.",
         page=f"{_PAGES}/stream-with-timestamps",
         body=wire.SpeechBody,
-        reply=wire.AudioWithTimestamps,
+        query=wire.OutputQuery,
+        media=("application/x-ndjson",),
     ),
 )

@@ -156,6 +156,12 @@ class VoicesPage(msgspec.Struct, kw_only=True):
     next_page_token: str | None = None
 
 
+class OutputQuery(msgspec.Struct, kw_only=True):
+    """What sound a client wants: the formats are ``convert.OUTPUTS``."""
+
+    output_format: str | None = None
+
+
 class VoicesQuery(msgspec.Struct, kw_only=True):
     """What /v2/voices can be asked for.
 

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ogam.errors import TooLargeError, VendorError
-from ogam.net import Client
+from ogam.errors import NotConfiguredError, TooLargeError, VendorError
+from ogam.net import Client, Headers
+from ogam.protocols.forwarding_client import Fields, Forwarded, Raw
 from ogam.protocols.google import client_errors, protojson
 from ogam.protocols.google.client_auth import Auth
+from ogam.protocols.google.client_rpc import Rpcs
 from ogam.vendors import Vendor
 
 T = TypeVar("T")
@@ -27,6 +29,11 @@ class Api:
 
     def __init__(self, vendor: Vendor, http: Client) -> None:
         self.vendor, self.auth, self._http = vendor, Auth(vendor), http
+        self.rpc = Rpcs(vendor, self.auth)
+
+    def close(self) -> None:
+        """End what it connected by gRPC."""
+        self.rpc.close()
 
     async def post(self, path: str, body: msgspec.Struct, kind: type[T]) -> T:
         """Send ``body``, and read what is answered as ``kind``.
@@ -44,6 +51,28 @@ class Api:
     async def get(self, path: str, kind: type[T]) -> T:
         """Ask for what ``path`` names."""
         return await self._call("GET", path, kind, b"")
+
+    async def forward(
+        self, method: str, path: str, query: str, body: bytes, headers: Fields
+    ) -> Forwarded:
+        """A client's request as it came, with the account's credentials, and the raw reply:
+        see :class:`ogam.protocols.forwarding_client.Raw`.
+        """
+        own = await self.auth.headers()
+        raw = Raw(self._http, self.vendor, lambda: own, self._failed)
+        return await raw.forward(method, path, query, body, headers)
+
+    async def project(self) -> str:
+        """The operator's project; empty where none is known."""
+        try:
+            return await self.auth.project()
+        except NotConfiguredError:
+            return ""
+
+    def _failed(self, status: int, headers: Headers, body: bytes) -> None:
+        error = client_errors.of_reply(self.vendor.name, status, body, headers.retry_after)
+        if isinstance(error, VendorError):
+            raise error
 
     async def _call(self, method: str, path: str, kind: type[T], data: bytes) -> T:
         headers = await self.auth.headers()

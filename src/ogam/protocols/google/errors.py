@@ -37,6 +37,7 @@ _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str], ...] = (
     (errors.NotConfiguredError, 400, "FAILED_PRECONDITION", ""),
     (errors.ConfigurationError, 400, "FAILED_PRECONDITION", ""),
     (errors.DeadlineError, 504, "DEADLINE_EXCEEDED", ""),
+    (errors.LedgerError, 503, "UNAVAILABLE", ""),
 )
 
 

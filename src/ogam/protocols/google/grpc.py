@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ from ogam.protocols.google import errors, generated, operations
 from ogam.protocols.google.protojson import seconds
 from ogam.protocols.serving import Call, Protocol
 
+T = TypeVar("T")
 _log = logging.getLogger("ogam.server")
 
 
@@ -37,6 +38,10 @@ class Rpc(msgspec.Struct, frozen=True, kw_only=True):
     context: Any
 
     model = Call.model
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work``. grpc cancels it when the client leaves."""
+        return await work
 
 
 # Bytes in, bytes out; a stream has them as iterators.
@@ -69,6 +74,8 @@ def service(
             except Exception as error:
                 await _abort(context, error)
                 raise
+            finally:
+                _end_begun(gateway)
 
         return grpc.unary_unary_rpc_method_handler(handler)  # pyright: ignore
 
@@ -94,6 +101,15 @@ def _key(context: Any) -> str | None:
     shown: dict[str, str] = dict(context.invocation_metadata() or ())
     kind, _, token = shown.get("authorization", "").partition(" ")
     return shown.get("x-goog-api-key") or (token.strip() if kind.lower() == "bearer" else None)
+
+
+def _end_begun(gateway: Gateway) -> None:
+    """A call whose vendors failed, and that was found at fault before it could go on."""
+    asks = caller.current()
+    begun, asks.trail = asks.trail, None
+    if begun is not None:
+        error = InvalidRequestError("Nothing else could be asked for it.")
+        gateway.spending.end(begun, None, error)
 
 
 async def _abort(context: Any, error: Exception) -> None:

@@ -136,7 +136,9 @@ def _usual(value: Any, name: str = "") -> Any:
     """The same JSON in its usual form."""
     if isinstance(value, dict):
         pairs = cast(dict[str, Any], value).items()
-        names = ((json_name(key), item) for key, item in pairs if item is not None)
+        names = [(json_name(key), item) for key, item in pairs if item is not None]
+        if len(names) > len(dict(names)):
+            raise msgspec.ValidationError("A field is given twice, in two spellings")
         return {key: _usual(item, key) for key, item in names}
     if isinstance(value, list):
         return [_usual(item) for item in cast(list[Any], value)]

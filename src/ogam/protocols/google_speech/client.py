@@ -67,9 +67,11 @@ class GoogleSpeechEngine:
 
     def __init__(self, ref: ModelRef, vendor: Vendor, http: Client) -> None:
         self._ref, self._model, self._api = ref, Model.of(ref.model, vendor.url), Api(vendor, http)
+        self.raw = self._api
 
     def close(self) -> None:
-        """Nothing of its own to let go of: a stream's connection ends with it."""
+        """End what it connected; a stream's connection ends with the stream."""
+        self._api.close()
 
     async def transcribe(self, request: TranscribeRequest) -> TranscribeResult:
         """Transcribe a whole recording."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,6 +25,7 @@ from ogam.capabilities.speech_recognition import (
 from ogam.errors import InvalidRequestError, VendorError
 from ogam.protocols.google import client_errors, generated, protojson
 from ogam.protocols.google.client_api import Api
+from ogam.protocols.google.client_rpc import Connection
 from ogam.protocols.google_speech import convert, convert_v2, wire, wire_v2
 from ogam.protocols.google_speech.client_wishes import RATE, Model, asked, heard, text_of
 from ogam.vendors import Vendor
@@ -213,35 +214,8 @@ class _Exchange:
 @asynccontextmanager
 async def _channel(vendor: Vendor) -> AsyncGenerator[Any]:
     """A connection, made. VendorError (``sent`` False) where there is none to be had."""
-    import grpc
-
-    url = urlsplit(vendor.grpc_url or vendor.url)
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    target = f"{host}:{url.port or (443 if url.scheme == 'https' else 80)}"
-    channel: Any = (
-        grpc.secure_channel(target, grpc.ssl_channel_credentials())
-        if url.scheme == "https"
-        else grpc.insecure_channel(target)
-    )
-    loop, made = asyncio.get_running_loop(), asyncio.Event()
-    states: list[Any] = []
-
-    def changed(state: Any) -> None:
-        states.append(state)
-        if state.name in ("READY", "TRANSIENT_FAILURE"):
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(made.set)
-
-    channel.subscribe(changed, try_to_connect=True)
+    connection = Connection(vendor)
     try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(vendor.connect_timeout):
-                await made.wait()
-        if not any(state.name == "READY" for state in states):
-            raise VendorError(
-                f"{vendor.name} could not be reached by gRPC at {target}.", sent=False
-            )
-        channel.unsubscribe(changed)
-        yield channel
+        yield await connection.channel()
     finally:
-        channel.close()
+        connection.close()

@@ -27,6 +27,7 @@ from ogam.protocols.google_speech import (
     convert,
     convert_v2,
     jobs,
+    passing,
     recognizers,
     wire,
     wire_v2,
@@ -42,11 +43,11 @@ _TYPES = {1: "google.cloud.speech_v1.types", 2: "google.cloud.speech_v2.types"}
 def services(gateway: Gateway, keys: Keys) -> Sequence[Any]:
     """The handlers (grpc.GenericRpcHandler) of this protocol's services."""
     v1: dict[str, Unary] = {
-        "Recognize": _answer(1, wire.RecognizeRequest, _recognize_v1),
+        "Recognize": _passing(1, _answer(1, wire.RecognizeRequest, _recognize_v1)),
         "LongRunningRecognize": _begin(1, wire.LongRunningRecognizeRequest, jobs.long_running),
     }
     v2: dict[str, Unary] = {
-        "Recognize": _answer(2, wire_v2.RecognizeRequest, _recognize_v2),
+        "Recognize": _passing(2, _answer(2, wire_v2.RecognizeRequest, _recognize_v2)),
         "BatchRecognize": _begin(2, wire_v2.BatchRecognizeRequest, _batch),
         "GetRecognizer": _answer(2, _Named, _get, "GetRecognizerRequest"),
         "ListRecognizers": _answer(2, _Listed, _list, "ListRecognizersRequest"),
@@ -212,6 +213,15 @@ def _answer(
         google, body = await _read(version, kind, name, data)
         found = await work(rpc, body)
         return await asyncio.to_thread(_bytes, getattr(google, type(found).__name__), found)
+
+    return answer
+
+
+def _passing(version: int, otherwise: Unary) -> Unary:
+    async def answer(rpc: Rpc, data: bytes) -> bytes:
+        method = f"/google.cloud.speech.v{version}.Speech/Recognize"
+        passed = await passing.message(rpc, version, method, data)
+        return await otherwise(rpc, data) if passed is None else passed
 
     return answer
 

@@ -14,7 +14,7 @@ from ogam.media.live import LiveSound
 from ogam.protocols.google_speech.convert import Asked, bad
 
 RATE = 16_000
-_RAW = {"LINEAR16": "pcm", "MULAW": "mulaw", "ALAW": "alaw"}
+RAW = {"LINEAR16": "pcm", "MULAW": "mulaw", "ALAW": "alaw"}
 # Google's encodings as FFmpeg's demuxers; those without a header of their own may have WAV's.
 _DEMUXERS = {
     "FLAC": "flac",
@@ -37,7 +37,7 @@ _SNIFFED = {
     "audio/mp4": "mov",
     "audio/aac": "aac",
 }
-_MAGIC = {"AMR": b"#!AMR\n", "AMR_WB": b"#!AMR-WB\n"}
+MAGIC = {"AMR": b"#!AMR\n", "AMR_WB": b"#!AMR-WB\n"}
 # First bytes that no headerless sound begins with but by a rare accident.
 _STRONG = ("wav", "flac", "ogg", "matroska")
 # Enough to tell a format, and to hold all of a WAV header but odd ones.
@@ -87,13 +87,13 @@ class Sound:
                     "this to be incorrect, try explicitly specifying the decoding parameters."
                 )
             return self._wav(head, source) if kind == "wav" else LiveSound(source, kind=kind)
-        if asked.encoding in _RAW and kind == "wav":
+        if asked.encoding in RAW and kind == "wav":
             return self._wav(head, source)
         wanted = _DEMUXERS.get(asked.encoding, "")
         if kind in _STRONG and kind != wanted:
             raise bad("encoding", "encoding", f"{asked.encoding} is not what the audio is: {kind}.")
         if wanted:
-            magic = _MAGIC.get(asked.encoding, b"")
+            magic = MAGIC.get(asked.encoding, b"")
             if magic and not head.startswith(b"#!AMR"):
                 source = magic + source if isinstance(source, bytes) else _after(magic, source)
             return LiveSound(source, kind=wanted)
@@ -101,7 +101,7 @@ class Sound:
             raise bad("sample rate hertz", "sampleRateHertz", "Headerless audio does not tell it.")
         return LiveSound(
             source,
-            raw=_RAW[asked.encoding],
+            raw=RAW[asked.encoding],
             sample_rate=asked.sample_rate,
             channels=asked.channels or 1,
         )

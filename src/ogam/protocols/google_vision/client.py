@@ -40,9 +40,11 @@ class GoogleVisionEngine:
 
     def __init__(self, ref: ModelRef, vendor: Vendor, http: Client) -> None:
         self._ref, self._api = ref, Api(vendor, http)
+        self.raw = self._api
 
     def close(self) -> None:
-        """Nothing of its own to let go of."""
+        """End what it connected."""
+        self._api.close()
 
     async def see(self, request: SeeRequest) -> SeeResult:
         """Find the features of one picture."""

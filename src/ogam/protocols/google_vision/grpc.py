@@ -20,18 +20,23 @@ from ogam.protocols.google.grpc import (
 from ogam.protocols.google.grpc import service as make
 from ogam.protocols.google.grpc import types as load
 from ogam.protocols.google.protojson import convert
-from ogam.protocols.google_vision import operations, wire, wire_files
+from ogam.protocols.google_vision import operations, passing, wire, wire_files
 from ogam.protocols.google_vision.annotate import Annotator
 from ogam.protocols.google_vision.routes import PROTOCOL, check_files, check_images, check_payload
 
 T = TypeVar("T")
+_SERVICE = "google.cloud.vision.v1.ImageAnnotator"
 
 
 def services(gateway: Gateway, keys: Keys) -> Sequence[Any]:
     """The handlers (grpc.GenericRpcHandler) of this protocol's services."""
     unary: dict[str, Unary] = {
-        "BatchAnnotateImages": _answer(wire.BatchAnnotateImagesRequest, _images),
-        "BatchAnnotateFiles": _answer(wire_files.BatchAnnotateFilesRequest, _files),
+        "BatchAnnotateImages": _answer(
+            "BatchAnnotateImages", wire.BatchAnnotateImagesRequest, _images
+        ),
+        "BatchAnnotateFiles": _answer(
+            "BatchAnnotateFiles", wire_files.BatchAnnotateFilesRequest, _files
+        ),
         "AsyncBatchAnnotateImages": _begin(
             wire_files.AsyncBatchAnnotateImagesRequest, operations.images
         ),
@@ -39,9 +44,8 @@ def services(gateway: Gateway, keys: Keys) -> Sequence[Any]:
             wire_files.AsyncBatchAnnotateFilesRequest, operations.files
         ),
     }
-    name = "google.cloud.vision.v1.ImageAnnotator"
     return (
-        make(name, gateway, keys, PROTOCOL, unary=unary),
+        make(_SERVICE, gateway, keys, PROTOCOL, unary=unary),
         longrunning(gateway, keys, PROTOCOL),
     )
 
@@ -73,8 +77,12 @@ async def _read(data: bytes, kind: type[T]) -> tuple[Any, T]:
     return google, await asyncio.to_thread(read)
 
 
-def _answer(kind: type[T], work: Callable[[Rpc, T], Awaitable[Any]]) -> Unary:
+def _answer(method: str, kind: type[T], work: Callable[[Rpc, T], Awaitable[Any]]) -> Unary:
     async def answer(rpc: Rpc, data: bytes) -> bytes:
+        check_payload(len(data))
+        passed = await passing.message(rpc, f"/{_SERVICE}/{method}", data, method)
+        if passed is not None:
+            return passed
         google, body = await _read(data, kind)
         found = await work(rpc, body)
 

@@ -13,7 +13,7 @@ from ogam.errors import InvalidRequestError
 from ogam.protocols.google import errors, protojson
 from ogam.protocols.google.operations import Operation
 from ogam.protocols.google.operations import routes as operation_routes
-from ogam.protocols.google_vision import operations, wire, wire_files
+from ogam.protocols.google_vision import operations, passing, wire, wire_files
 from ogam.protocols.google_vision.annotate import MAX_FILES, MAX_IMAGES, MAX_PAYLOAD, Annotator
 from ogam.protocols.serving import Call, Protocol, Route, reply
 
@@ -25,7 +25,10 @@ _PARENTS = ("", "/projects/{project}", "/projects/{project}/locations/{location}
 
 async def annotate_images(call: Call) -> Response:
     """See up to 16 images."""
-    body = await _body(call, wire.BatchAnnotateImagesRequest)
+    data = await _data(call)
+    if (passed := await passing.images(call, data)) is not None:
+        return passed
+    body = await _read(data, wire.BatchAnnotateImagesRequest)
     _parent(call, body.parent)
     check_images(body)
     annotator = Annotator(call)
@@ -35,7 +38,10 @@ async def annotate_images(call: Call) -> Response:
 
 async def annotate_files(call: Call) -> Response:
     """See up to five pages of a file."""
-    body = await _body(call, wire_files.BatchAnnotateFilesRequest)
+    data = await _data(call)
+    if (passed := await passing.files(call, data)) is not None:
+        return passed
+    body = await _read(data, wire_files.BatchAnnotateFilesRequest)
     _parent(call, body.parent)
     annotator = Annotator(call)
     check_files(body, annotator)
@@ -45,13 +51,13 @@ async def annotate_files(call: Call) -> Response:
 
 async def annotate_images_later(call: Call) -> Response:
     """Begin to see images; the operation tells when it is done."""
-    body = await _body(call, wire_files.AsyncBatchAnnotateImagesRequest)
+    body = await _read(await _data(call), wire_files.AsyncBatchAnnotateImagesRequest)
     return reply(await operations.images(call, body, _parent(call, body.parent)))
 
 
 async def annotate_files_later(call: Call) -> Response:
     """Begin to see files; the operation tells when it is done."""
-    body = await _body(call, wire_files.AsyncBatchAnnotateFilesRequest)
+    body = await _read(await _data(call), wire_files.AsyncBatchAnnotateFilesRequest)
     return reply(await operations.files(call, body, _parent(call, body.parent)))
 
 
@@ -84,7 +90,11 @@ def check_payload(size: int) -> None:
         )
 
 
-async def _body(call: Call, kind: type[T]) -> T:
+async def _read(data: bytes, kind: type[T]) -> T:
+    return await asyncio.to_thread(protojson.parse, data, kind)
+
+
+async def _data(call: Call) -> bytes:
     pieces: list[bytes] = []
     size = 0
     async for piece in call.request.stream():
@@ -96,7 +106,7 @@ async def _body(call: Call, kind: type[T]) -> T:
         else:
             pieces.clear()
     check_payload(size)
-    return await asyncio.to_thread(protojson.parse, b"".join(pieces), kind)
+    return b"".join(pieces)
 
 
 def _parent(call: Call, body: str) -> str:

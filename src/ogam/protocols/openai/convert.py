@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ogam.capabilities.base import Units
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, Message
 from ogam.errors import InvalidRequestError, UnsupportedOptionError
 from ogam.protocols.openai import wire, wire_chat, wire_completions
@@ -199,11 +200,13 @@ def completion_choices(
 
 def usage(results: Iterable[GenerateResult]) -> wire.Usage:
     """What several results read and wrote together."""
-    read = written = 0
-    for result in results:
-        read += result.units.input_tokens
-        written += result.units.output_tokens
-    return wire.Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+    units = sum((result.units for result in results), Units())
+    return wire.Usage(
+        prompt_tokens=units.input_tokens,
+        completion_tokens=units.output_tokens,
+        total_tokens=units.input_tokens + units.output_tokens,
+        prompt_tokens_details=wire.PromptTokens(cached_tokens=units.cached_input_tokens),
+    )
 
 
 def _sampling(body: wire_chat.ChatBody | wire_completions.CompletionBody) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import binascii
 import math
 from array import array
 from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from ogam.capabilities.base import Units
 from ogam.capabilities.classification import Classification, LabelScore
@@ -28,8 +29,7 @@ _LENGTH_SLACK = 1e-3
 def told(said: wire.Usage) -> Units | None:
     """The units of a usage; None where it tells none.
 
-    Tokens read from a vendor's cache count in full, which is the most they can cost. What stands
-    in the total alone (Gemini tells its thinking there only) counts as written.
+    What stands in the total alone (Gemini tells its thinking there only) counts as written.
     """
     read = said.input_tokens if said.prompt_tokens is None else said.prompt_tokens
     written = said.output_tokens if said.completion_tokens is None else said.completion_tokens
@@ -42,7 +42,17 @@ def told(said: wire.Usage) -> Units | None:
         input_tokens=max(read, 0),
         output_tokens=max(written or 0, total - max(read, 0), 0),
         audio_ms=milliseconds(said.seconds or 0),
+        cached_input_tokens=min(_cached(said), max(read, 0)),
     )
+
+
+def _cached(said: wire.Usage) -> int:
+    """Tokens read from the vendor's cache; 0 where it does not say so as OpenAI does."""
+    details = said.prompt_tokens_details or said.input_tokens_details
+    if not isinstance(details, dict):
+        return 0
+    found = cast(dict[str, Any], details).get("cached_tokens")
+    return found if type(found) is int and found > 0 else 0
 
 
 def milliseconds(seconds: float) -> int:

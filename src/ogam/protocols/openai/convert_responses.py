@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,23 +26,17 @@ REFUSED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def generate_request(body: wire.ResponseBody) -> GenerateRequest:
-    """What a response asks for; the instructions come first.
+def generate_request(body: wire.ResponseBody, earlier: Sequence[wire.Item] = ()) -> GenerateRequest:
+    """What a response asks for: the instructions, what was said ``earlier``, the input.
 
     But for ``text.format``: see ``structured``.
     """
     refuse(body, REFUSED)
-    if body.previous_response_id is not None:
-        raise UnsupportedOptionError(
-            "Responses are not kept here, so previous_response_id leads nowhere.",
-            hint="Send the whole conversation as input.",
-            param="previous_response_id",
-        )
     if "message.output_text.logprobs" in (body.include or ()):
         raise UnsupportedOptionError(
             "No engine on this route tells logprobs.", hint="Leave it out.", param="include"
         )
-    messages = _messages(body)
+    messages = _messages(body, earlier)
     options: dict[str, Any] = {"temperature": body.temperature, "top_p": body.top_p}
     return GenerateRequest(
         messages=messages,
@@ -61,11 +56,29 @@ def begun(body: wire.ResponseBody, *, identity: str, created: int, model: str) -
         instructions=body.instructions,
         max_output_tokens=body.max_output_tokens,
         metadata=body.metadata or {},
+        previous_response_id=body.previous_response_id,
+        store=body.store is not False,
         temperature=1.0 if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
         text=wire.TextOptions(format=_format(body)),
         tool_choice="auto",
     )
+
+
+def given(body: wire.ResponseBody, identity: str) -> list[wire.Item]:
+    """The input of a body that :func:`generate_request` takes, as it is kept."""
+    said = body.input
+    if isinstance(said, str):
+        said = [wire.InputItem(role="user", content=said)]
+    return [_item(one, f"msg_{identity}{at:04x}") for at, one in enumerate(said or ())]
+
+
+def answered(response: wire.Response) -> list[wire.Item]:
+    """The answer of a whole response, as what was said earlier."""
+    return [
+        wire.Item(id=one.id, role=one.role, content=[*one.content], status=one.status)
+        for one in response.output
+    ]
 
 
 def item(identity: str, status: wire.Status, text: str | None) -> wire.OutputMessage:
@@ -89,7 +102,10 @@ def ended(
         incomplete_details=wire.Incomplete() if cut else None,
         output=[item(identity, status, result.text)],
         usage=wire.ResponseUsage(
-            input_tokens=read, output_tokens=written, total_tokens=read + written
+            input_tokens=read,
+            output_tokens=written,
+            total_tokens=read + written,
+            input_tokens_details=wire.InputTokens(cached_tokens=result.units.cached_input_tokens),
         ),
     )
 
@@ -98,10 +114,11 @@ def _format(body: wire.ResponseBody) -> wire.TextFormat:
     return msgspec.convert((body.text or {}).get("format") or {}, wire.TextFormat)
 
 
-def _messages(body: wire.ResponseBody) -> tuple[Message, ...]:
+def _messages(body: wire.ResponseBody, earlier: Sequence[wire.Item]) -> tuple[Message, ...]:
     found: list[Message] = []
     if body.instructions:
         found.append(Message(role="system", content=body.instructions))
+    found += [Message(role=_role(one.role), content=_text(one)) for one in earlier]
     if isinstance(body.input, str):
         given = [Message(role="user", content=body.input)]
     else:
@@ -120,5 +137,28 @@ def _message(one: wire.InputItem, where: str) -> Message:
         )
     if one.role is None or one.content is None:
         raise InvalidRequestError(f"{where} needs a role and content.", param=where)
-    role = "system" if one.role == "developer" else one.role
-    return Message(role=role, content=joined(one.content, where, _KINDS))
+    return Message(role=_role(one.role), content=joined(one.content, where, _KINDS))
+
+
+def _role(role: wire.Role) -> Literal["system", "user", "assistant"]:
+    return "system" if role == "developer" else role
+
+
+def _text(one: wire.Item) -> str:
+    return "".join(
+        part.refusal if isinstance(part, wire.Refusal) else part.text for part in one.content
+    )
+
+
+def _item(one: wire.InputItem, identity: str) -> wire.Item:
+    said = one.content or ""
+    parts = [wire.InputPart(type="text", text=said)] if isinstance(said, str) else said
+    role = one.role or "user"
+    return wire.Item(id=identity, role=role, content=[_part(part, role) for part in parts])
+
+
+def _part(part: wire.InputPart, role: wire.Role) -> wire.InputText | wire.OutputText | wire.Refusal:
+    if part.type == "refusal":
+        return wire.Refusal(refusal=part.refusal or "")
+    kind = wire.OutputText if role == "assistant" else wire.InputText
+    return kind(text=part.text or "")

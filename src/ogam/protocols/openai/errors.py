@@ -13,6 +13,11 @@ from starlette.responses import Response
 from ogam import errors
 from ogam.protocols.serving import Call, event, reply
 
+
+class PreviousResponseError(errors.InvalidRequestError):
+    """``previous_response_id`` leads to nothing that is kept."""
+
+
 # error -> status, type, code; the first that fits, so the narrow ones stand on top.
 _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
     (errors.AuthenticationError, 401, "invalid_request_error", "invalid_api_key"),
@@ -24,11 +29,13 @@ _SHAPES: tuple[tuple[type[errors.OgamError], int, str, str | None], ...] = (
     (errors.UnknownLanguageError, 400, "invalid_request_error", "invalid_value"),
     (errors.NotFoundError, 404, "invalid_request_error", None),
     (errors.TooLargeError, 413, "invalid_request_error", "too_large"),
+    (PreviousResponseError, 400, "invalid_request_error", "previous_response_not_found"),
     (errors.UnsupportedOptionError, 400, "invalid_request_error", "unsupported_value"),
     (errors.InvalidRequestError, 400, "invalid_request_error", "invalid_value"),
     (errors.OverloadedError, 429, "rate_limit_error", "rate_limit_exceeded"),
     (errors.NotConfiguredError, 404, "invalid_request_error", "model_not_found"),
     (errors.DeadlineError, 504, "server_error", "timeout"),
+    (errors.LedgerError, 503, "server_error", "service_unavailable"),
 )
 
 

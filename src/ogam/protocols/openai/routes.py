@@ -16,6 +16,7 @@ from ogam.protocols.openai import (
     routes_files,
     routes_images,
     routes_responses,
+    routes_uploads,
     wire,
 )
 from ogam.protocols.serving import Call, Protocol, Route, reply
@@ -84,6 +85,7 @@ PROTOCOL = Protocol(
         *routes_embeddings.ROUTES,
         *routes_audio.ROUTES,
         *routes_files.ROUTES,
+        *routes_uploads.ROUTES,
         *routes_batches.ROUTES,
         *routes_images.ROUTES,
     ),

@@ -175,6 +175,7 @@ async def _written(result: TranscribeResult, form: wire.TranslationForm) -> Resp
     return reply(content, headers=answered_by(result), media_type=media_type)
 
 
+_WRITTEN = ("application/x-subrip", "text/plain", "text/vtt")
 ROUTES = (
     Route(
         method="POST",
@@ -183,6 +184,7 @@ ROUTES = (
         summary="Say a text.",
         page=f"{_PAGES}/speech/methods/create",
         body=wire.SpeechBody,
+        media=(*convert.MEDIA_TYPES.values(), "text/event-stream"),
     ),
     Route(
         method="POST",
@@ -191,7 +193,9 @@ ROUTES = (
         summary="Write down what a recording says.",
         page=f"{_PAGES}/transcriptions/methods/create",
         form=wire.TranscriptionForm,
-        reply=wire.Verbose,
+        file="file",
+        reply=(wire.Transcription, wire.Verbose),
+        media=(*_WRITTEN, "text/event-stream"),
     ),
     Route(
         method="POST",
@@ -200,6 +204,8 @@ ROUTES = (
         summary="Write down in English what a recording says.",
         page=f"{_PAGES}/translations/methods/create",
         form=wire.TranslationForm,
-        reply=wire.Verbose,
+        file="file",
+        reply=(wire.Transcription, wire.Verbose),
+        media=_WRITTEN,
     ),
 )

@@ -173,6 +173,7 @@ ROUTES = (
         handler=listing,
         summary="List the batches.",
         page=f"{_PAGES}/list",
+        query=wire.BatchesQuery,
         reply=Page[wire.Batch],
     ),
     Route(

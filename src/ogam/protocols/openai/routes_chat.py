@@ -86,5 +86,6 @@ ROUTES = (
         page="https://developers.openai.com/api/reference/resources/chat/subresources/completions/methods/create",
         body=ChatBody,
         reply=Chat,
+        media=("text/event-stream",),
     ),
 )

@@ -111,5 +111,6 @@ ROUTES = (
         page="https://developers.openai.com/api/reference/resources/completions/methods/create",
         body=CompletionBody,
         reply=Completion,
+        media=("text/event-stream",),
     ),
 )

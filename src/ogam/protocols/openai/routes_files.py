@@ -80,6 +80,7 @@ ROUTES = (
         summary="Leave a file here.",
         page=f"{_PAGES}/create",
         form=wire.FileForm,
+        file="file",
         reply=wire.File,
     ),
     Route(
@@ -88,6 +89,7 @@ ROUTES = (
         handler=listing,
         summary="List the files.",
         page=f"{_PAGES}/list",
+        query=wire.FilesQuery,
         reply=wire.Page[wire.File],
     ),
     Route(
@@ -104,6 +106,7 @@ ROUTES = (
         handler=content,
         summary="Get a file's bytes.",
         page=f"{_PAGES}/content",
+        media=("application/octet-stream",),
     ),
     Route(
         method="DELETE",

@@ -70,14 +70,10 @@ class Files:
         filename: str,
         purpose: wire.Purpose,
         seconds: int | None = None,
+        identity: str | None = None,
     ) -> wire.File:
         """Keep what ``source`` holds from where it stands. TooLargeError where all is full."""
-        self._sweep()
-        found = [one.file.bytes for one in self._all()]
-        if len(found) >= MOST_FILES or sum(found) >= MOST_BYTES:
-            raise TooLargeError(
-                "No more files can be kept here.", hint="Delete those you need no more."
-            )
+        self.check_room(1)
         if seconds is None and purpose == "batch":
             seconds = BATCH_SECONDS
 
@@ -86,8 +82,22 @@ class Files:
                 shutil.copyfileobj(source, out, 1 << 20)
 
         return self._write(
-            new_id(), fill, owner=owner, filename=filename, purpose=purpose, seconds=seconds
+            identity or new_id(),
+            fill,
+            owner=owner,
+            filename=filename,
+            purpose=purpose,
+            seconds=seconds,
         )
+
+    def check_room(self, size: int) -> None:
+        """TooLargeError where so many bytes more are too many."""
+        self._sweep()
+        found = [one.file.bytes for one in self._all()]
+        if len(found) >= MOST_FILES or sum(found) + size > MOST_BYTES:
+            raise TooLargeError(
+                "No more files can be kept here.", hint="Delete those you need no more."
+            )
 
     def adopt(
         self, path: Path, identity: str, *, owner: str, filename: str, seconds: int | None

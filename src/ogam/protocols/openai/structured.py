@@ -128,10 +128,7 @@ async def write(
         choices.append(Choice(text=one.text, finish_reason="length" if one.cut else "stop"))
         for result in one.results:
             last = result
-            units = Units(
-                input_tokens=units.input_tokens + result.units.input_tokens,
-                output_tokens=units.output_tokens + result.units.output_tokens,
-            )
+            units += result.units
     assert last is not None
     yield msgspec.structs.replace(last, choices=tuple(choices), units=units)
 

@@ -25,7 +25,7 @@ class StreamOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class PromptTokens(msgspec.Struct, kw_only=True):
-    """Nothing is cached, nothing is heard."""
+    """What a vendor behind a route read from its cache; nothing is heard."""
 
     cached_tokens: int = 0
     audio_tokens: int = 0

@@ -13,7 +13,10 @@ import msgspec
 
 
 class Usage(msgspec.Struct, kw_only=True):
-    """Every resource's: tokens by their older and newer names, or the seconds of a recording."""
+    """Every resource's: tokens by their older and newer names, or the seconds of a recording.
+
+    The details may be anything: what others than OpenAI put there must not spoil the rest.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -21,6 +24,8 @@ class Usage(msgspec.Struct, kw_only=True):
     output_tokens: int | None = None
     total_tokens: int | None = None
     seconds: float | None = None
+    prompt_tokens_details: Any = None
+    input_tokens_details: Any = None
 
 
 class Answer(msgspec.Struct, kw_only=True):

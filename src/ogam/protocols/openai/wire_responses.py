@@ -5,7 +5,7 @@ https://developers.openai.com/api/reference/resources/responses
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from ogam.protocols.openai.wire import Body
 
 Status = Literal["completed", "incomplete", "in_progress"]
+Role = Literal["user", "assistant", "system", "developer"]
 
 
 class InputPart(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -27,7 +28,7 @@ class InputItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A message, with or without ``type``. Other types of item are refused."""
 
     type: str = "message"
-    role: Literal["user", "assistant", "system", "developer"] | None = None
+    role: Role | None = None
     content: str | list[InputPart] | None = None
 
 
@@ -35,15 +36,17 @@ class ResponseBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults
     """What ``responses.create`` sends.
 
     Without effect: ``include`` (but for logprobs, which are refused), ``max_tool_calls``,
-    ``metadata``, ``parallel_tool_calls``, ``prompt_cache_*``, ``reasoning``,
-    ``safety_identifier``, ``service_tier``, ``store``, ``stream_options``, ``text.verbosity``,
-    ``user``. Nothing is stored, so ``previous_response_id`` is refused.
+    ``parallel_tool_calls``, ``prompt_cache_*``, ``reasoning``, ``safety_identifier``,
+    ``service_tier``, ``stream_options``, ``text.verbosity``, ``user``.
     """
 
     model: str
     input: str | list[InputItem] | None = None
     instructions: str | None = None
     max_output_tokens: int | None = None
+    metadata: dict[str, str] | None = None
+    previous_response_id: str | None = None
+    store: bool | None = None
     stream: bool | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -52,7 +55,6 @@ class ResponseBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults
     context_management: list[Any] | None = None
     conversation: Any = None
     moderation: Any = None
-    previous_response_id: str | None = None
     prompt: Any = None
     text: dict[str, Any] | None = None
     tool_choice: Any = None
@@ -62,7 +64,6 @@ class ResponseBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults
     # Without effect.
     include: list[str] | None = None
     max_tool_calls: int | None = None
-    metadata: dict[str, str] | None = None
     parallel_tool_calls: bool | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: Any = None
@@ -70,16 +71,26 @@ class ResponseBody(Body, kw_only=True, forbid_unknown_fields=True, omit_defaults
     reasoning: Any = None
     safety_identifier: str | None = None
     service_tier: str | None = None
-    store: bool | None = None
     stream_options: Any = None
     user: str | None = None
 
 
-class OutputText(msgspec.Struct, kw_only=True):
+class InputText(msgspec.Struct, kw_only=True, tag_field="type", tag="input_text"):
+    """The text of a message that a client sent."""
+
+    text: str
+
+
+class Refusal(msgspec.Struct, kw_only=True, tag_field="type", tag="refusal"):
+    """A model's word that it will not."""
+
+    refusal: str
+
+
+class OutputText(msgspec.Struct, kw_only=True, tag_field="type", tag="output_text"):
     """The text of an answer."""
 
     text: str
-    type: Literal["output_text"] = "output_text"
     annotations: list[Any] = []
     logprobs: list[Any] = []
 
@@ -94,8 +105,21 @@ class OutputMessage(msgspec.Struct, kw_only=True):
     role: Literal["assistant"] = "assistant"
 
 
+class Item(msgspec.Struct, kw_only=True):
+    """A message of a conversation that is kept.
+
+    https://developers.openai.com/api/reference/resources/responses/subresources/input_items
+    """
+
+    id: str
+    role: Role
+    content: list[InputText | OutputText | Refusal]
+    status: Status = "completed"
+    type: Literal["message"] = "message"
+
+
 class InputTokens(msgspec.Struct, kw_only=True):
-    """Nothing is cached."""
+    """What a vendor behind a route read from its cache; nobody tells what is written to it."""
 
     cached_tokens: int = 0
     cache_write_tokens: int = 0
@@ -160,12 +184,45 @@ class Response(msgspec.Struct, kw_only=True):
     background: bool = False
     error: None = None
     parallel_tool_calls: bool = True
-    previous_response_id: None = None
-    store: bool = False
+    previous_response_id: str | None = None
+    store: bool = True
     tool_choice: Literal["auto"] = "auto"
     tools: list[Any] = []
     top_logprobs: int = 0
     truncation: Literal["disabled"] = "disabled"
+
+
+class ResponseDeleted(msgspec.Struct, kw_only=True):
+    """A response is gone."""
+
+    id: str
+    deleted: bool = True
+    object: Literal["response"] = "response"
+
+
+class ResponseQuery(msgspec.Struct, kw_only=True):
+    """https://developers.openai.com/api/reference/resources/responses/methods/retrieve.
+
+    ``include`` is without effect; a response is not streamed a second time, so ``stream`` and
+    ``starting_after`` are refused.
+    """
+
+    include: Any = None
+    include_obfuscation: bool | None = None
+    starting_after: int | None = None
+    stream: bool | None = None
+
+
+class ItemsQuery(msgspec.Struct, kw_only=True):
+    """https://developers.openai.com/api/reference/resources/responses/subresources/input_items.
+
+    ``include`` is without effect.
+    """
+
+    after: str | None = None
+    include: Any = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    order: Literal["asc", "desc"] = "desc"
 
 
 class ResponseEvent(msgspec.Struct, kw_only=True, tag_field="type"):

@@ -1,0 +1,158 @@
+"""What Google's protocols share of bodies that go through unchanged: where they go, what is read
+of them, and what of them is kept. Knows no service.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from binascii import Error
+from hashlib import sha256
+from typing import Any, cast
+from urllib.parse import unquote
+
+import msgspec
+
+from ogam.errors import InvalidRequestError
+from ogam.gateway.bounds import Unprovable
+from ogam.protocols import strict_json
+from ogam.protocols.google import protojson
+from ogam.protocols.serving import Call
+
+Fields = list[tuple[str, str]]
+# They show who asks; the vendor's own credentials stand in their place.
+_SHOWN = frozenset(("key", "access_token", "bearer_token", "oauth_token"))
+# What asks for nothing that is billed. https://cloud.google.com/apis/docs/system-parameters
+_FREE_QUERY = frozenset(
+    ("alt", "fields", "prettyPrint", "quotaUser", ".xgafv", "key", "access_token")
+)
+# Whose project it is called for, what of the path may change on the way, and another method than
+# the one that was sent.
+_DROPPED = frozenset(("x-goog-request-params", "x-goog-user-project", "x-http-method-override"))
+_PROJECT = re.compile(r"(?<![^/])projects/[^/:]+")
+
+
+def readable(call: Call) -> bool:
+    """Whether the body is JSON, and so will be the reply. Others take the ordinary way, as do
+    addresses that hold header fields, a body or a method.
+    """
+    kind = call.request.headers.get("content-type", "application/json")
+    if not kind.lower().startswith("application/json"):
+        return False
+    for name, value in _query(call):
+        plain = name.removeprefix("$")
+        if plain == "alt" and not value.lower().startswith("json"):
+            return False
+        if plain in ("callback", "req", "ct") or plain.startswith("http"):
+            return False
+    return True
+
+
+def where(call: Call, project: str) -> tuple[str, str, Fields]:
+    """The path as it travelled, in the operator's ``project`` where that is known, the query
+    without a key, and the header fields.
+    """
+    request = call.request
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = in_project(raw.split(b"?")[0].decode("latin-1"), project)
+    parts = request.scope["query_string"].decode("latin-1").split("&")
+    query = "&".join(one for one in parts if unquote(one.partition("=")[0]) not in _SHOWN)
+    headers = [one for one in request.headers.items() if one[0].lower() not in _DROPPED]
+    return path, query, headers
+
+
+def in_project(name: str, project: str) -> str:
+    """A resource's name, or a path, in another project; as it is where none is given."""
+    return _PROJECT.sub(lambda _: f"projects/{project}", name, count=1) if project else name
+
+
+def masked(call: Call) -> bool:
+    """Whether only some fields of the reply are asked for."""
+    return any(name.removeprefix("$") == "fields" for name, _ in _query(call))
+
+
+def field(value: Any, name: str) -> Any:
+    """A field of an object in JSON by its usual name, however it is spelled; None: not there."""
+    if not isinstance(value, dict):
+        return None
+    pairs = cast("dict[str, Any]", value).items()
+    return next((one for key, one in pairs if protojson.json_name(key) == name), None)
+
+
+def items(value: Any) -> list[Any]:
+    """A list, or none."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def text(value: Any, name: str) -> str:
+    """A field that is a text; empty where it is none."""
+    found = field(value, name)
+    return found if isinstance(found, str) else ""
+
+
+def content(value: Any, name: str) -> bytes:
+    """A field that is bytes: in base64, or, of a protocol buffer, as they are."""
+    found = field(value, name)
+    if isinstance(found, bytes):
+        return found
+    plain = text(value, name)
+    try:
+        return base64.b64decode(plain, validate=True)
+    except (Error, ValueError):
+        plain = "".join(plain.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (Error, ValueError):
+        raise InvalidRequestError("It is not in base64.", param=name) from None
+
+
+def odd(call: Call, data: bytes, kind: type[msgspec.Struct]) -> Unprovable | None:
+    """Why nobody knows what a body costs, where it has fields that nobody here has heard of.
+
+    InvalidRequestError where two readers could find different things in it.
+    """
+    names = {name.removeprefix("$") for name, _ in _query(call)} - _FREE_QUERY
+    if names:
+        return unknown(min(names))
+    strict_json.decode(data)
+    try:
+        protojson.parse(data, kind)
+    except InvalidRequestError as error:
+        return Unprovable(
+            reason=f"What this costs is not known: {error.message}", hint="Leave it out."
+        )
+    return None
+
+
+def unknown(name: str) -> Unprovable:
+    """Nobody knows what ``name`` costs."""
+    return Unprovable(reason=f"What {name[:60]!r} costs is not known.", hint="Leave it out.")
+
+
+def kept(value: Any) -> bytes:
+    """What was asked as it may be kept, as JSON: pictures and sound by their hash."""
+    try:
+        return msgspec.json.encode(_told(value))
+    except RecursionError:
+        return b""
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_told(one) for one in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    pairs = cast("dict[str, Any]", value).items()
+    return {key: _hash(one) if key == "content" else _told(one) for key, one in pairs}
+
+
+def _hash(value: Any) -> Any:
+    try:
+        data = content({"content": value}, "content")
+    except InvalidRequestError:
+        data = str(value).encode()
+    return {"sha256": sha256(data).hexdigest()}
+
+
+def _query(call: Call) -> list[tuple[str, str]]:
+    return list(call.request.query_params.multi_items())
