@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, WrongUseError, new_app
 
 if TYPE_CHECKING:
     from ogam.training.distil_report import Report
@@ -48,6 +48,15 @@ Files = Annotated[
     typer.Option(metavar="FILE", help="One table or, given twice, two files of lines."),
 ]
 _AS = "the teacher's"
+TeachersDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Compute on auto, cpu, cuda, cuda:1 or mps.",
+        show_default=_AS,
+    ),
+]
 
 
 @app.callback()
@@ -130,6 +139,7 @@ def classifier(
         typer.Option(metavar="FROM=TO", help="Rename a label of the data. Repeat it."),
     ] = None,
     threads: Threads = None,
+    device: Device = "auto",
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -182,6 +192,7 @@ def classifier(
             seed=seed,
             save_every=save_every,
             names=names,
+            device=device,
         ),
         resume=resume,
     )
@@ -226,6 +237,7 @@ def translator(
     save_every: Annotated[int | None, typer.Option(min=1, show_default=_AS)] = None,
     seed: Annotated[int | None, typer.Option(show_default=_AS)] = None,
     threads: Threads = None,
+    device: TeachersDevice = None,
     bf16: Bf16 = False,
     resume: Resume = False,
     as_json: Json = False,
@@ -244,7 +256,7 @@ def translator(
     names = {
         *("source_language", "target_language", "encoder_layers", "decoder_layers", "d_model"),
         *("nhead", "feed_forward", "lr", "warmup", "batch_tokens", "updates", "patience"),
-        *("valid_every", "save_every", "seed", "threads"),
+        *("valid_every", "save_every", "seed", "threads", "device"),
     }
     changes = _given(ctx, names)
     for part, files in (("valid", valid), ("test", test)):
@@ -293,6 +305,7 @@ def language_model(
     save_every: Annotated[int | None, typer.Option(min=1, show_default=_AS)] = None,
     seed: Annotated[int | None, typer.Option(show_default=_AS)] = None,
     threads: Threads = None,
+    device: TeachersDevice = None,
     bf16: Bf16 = False,
     resume: Resume = False,
     as_json: Json = False,
@@ -306,7 +319,7 @@ def language_model(
 
     names = {
         *("d_model", "heads", "batch", "steps", "learning_rate", "warmup"),
-        *("valid_every", "save_every", "seed", "threads"),
+        *("valid_every", "save_every", "seed", "threads", "device"),
     }
     changes = _given(ctx, names)
     if layers:

@@ -24,6 +24,9 @@ Output = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, whole or not at all."),
 ]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="Compute on auto, cpu, cuda, cuda:1 or mps.")
+]
 TextFiles = Annotated[
     bool, typer.Option("--file", "-f", help="The arguments are text files (UTF-8).")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, WrongUseError, new_app
 
 app = new_app()
 _COMMAND = "ogam train classifier"
@@ -65,6 +65,7 @@ def classifier(
         typer.Option(metavar="FROM=TO", help="Rename a label of the data. Repeat it."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; without it all cores.")] = None,
+    device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -105,6 +106,7 @@ def classifier(
             bf16=bf16,
             save_every=save_every,
             names=names,
+            device=device,
         ),
         resume=resume,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, WrongUseError, new_app
 
 app = new_app()
 _COMMAND = "ogam train language-model"
@@ -60,7 +60,7 @@ def language_model(
         Literal["int8", "float32"], typer.Option(help="Of the model that is served.")
     ] = "int8",
     seed: Annotated[int, typer.Option(help="The same seed, the same model.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps.")] = "cpu",
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch decides.")] = 0,
     valid_every: Annotated[int, typer.Option(help="Validate after so many steps.")] = 200,
     save_every: Annotated[int, typer.Option(help="Save after so many steps.")] = 200,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, WrongUseError, new_app
 from ogam.errors import InvalidRequestError
 
 app = new_app()
@@ -118,7 +118,7 @@ def transformer(
     betas: Annotated[tuple[float, float], typer.Option(help="Adam's.")] = (0.9, 0.999),
     smoothing: Annotated[float, typer.Option(help="Label smoothing.")] = 0.1,
     batch_tokens: Annotated[int, typer.Option(help="Tokens a batch, padding included.")] = 4096,
-    accumulate: Annotated[int, typer.Option(help="Batches an update.")] = 1,
+    accumulate: Annotated[int, typer.Option(help="Batches an update, of all processes.")] = 1,
     clip: Annotated[float, typer.Option(help="The gradients' highest norm; 0: any.")] = 1.0,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: fast on CPUs with AMX and GPUs.")
@@ -137,7 +137,7 @@ def transformer(
     precision: Annotated[Precision, typer.Option(help="Of the model served.")] = Precision.int8,
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 1,
     threads: Annotated[int, typer.Option(help="0: one for each core.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    device: Device = "auto",
     name: Annotated[str, typer.Option(help="The model's; else the folder's.")] = "",
     licence: Annotated[str, typer.Option(help="Of the model, for its manifest.")] = "unknown",
     as_json: Json = False,
@@ -145,7 +145,7 @@ def transformer(
     """Train a Transformer to translate, from pairs of texts.
 
     It ends in RUN/model, which "ogam translate -m ctranslate2_translator/./RUN/model" uses.
-    Ctrl-C saves first.
+    Ctrl-C saves first. Under "accelerate launch" or "torchrun" the processes share each update.
     """
     from ogam.extras import needs
 
@@ -155,7 +155,7 @@ def transformer(
         import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
     import msgspec
 
-    from ogam.training import translation, translation_settings
+    from ogam.training import processes, translation, translation_settings
 
     if data:
         given: dict[str, Any] = {
@@ -175,6 +175,8 @@ def transformer(
     else:
         settings = translation_settings.settings_of(out, updates=updates)
     done = translation.train(settings, out, resume=resume)
+    if not processes.first():
+        return
     if done.model is None:
         output.note(
             f"ogam: stopped and saved after update {done.update}. "

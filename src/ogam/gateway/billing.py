@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 from ogam.capabilities.base import Units, Value
 from ogam.errors import UnpricedError
 
+# Nano-dollars a unit. Most prices of a token are whole, and fractions take 20 times as long.
+Rate = int | Fraction
 Kind = Literal["nothing", "tokens", "characters", "audio", "features"]
 
 
@@ -70,14 +72,14 @@ class Price(Value, frozen=True, kw_only=True):
     note: str = ""
     sources: tuple[str, ...] = ()
     bills: Kind = "nothing"
-    input: Fraction = Fraction()
-    cached: Fraction | None = None
-    cache_write: Fraction | None = None
-    output: Fraction = Fraction()
+    input: Rate = 0
+    cached: Rate | None = None
+    cache_write: Rate | None = None
+    output: Rate = 0
     long: Above | None = None
     audio_tokens_per_second: int | None = None
     output_limit: int | None = None
-    characters: Fraction = Fraction()
+    characters: Rate = 0
     documents: Documents | None = None
     audio: Fraction = Fraction()
     step_ms: int = 1
@@ -140,13 +142,13 @@ class Price(Value, frozen=True, kw_only=True):
             cached = min(max(0, billing.units.cached_input_tokens), tokens)
         fresh = tokens - cached
         wrote = fresh if billing.cache_writes is None else min(max(0, billing.cache_writes), fresh)
-        each = _plain(self.input)
+        each = self.input
         read = (
-            cached * _plain(self.cached or 0)
-            + wrote * _plain(self.cache_write or self.input)
+            cached * (self.cached or 0)
+            + wrote * (self.cache_write or each)
             + (fresh - wrote) * each
         )
-        written = max(0, billing.units.output_tokens) * _plain(self.output)
+        written = max(0, billing.units.output_tokens) * self.output
         if self.long is not None and tokens > self.long.above:
             return read * self.long.factor + written * self.long.output
         return read + written
@@ -169,8 +171,3 @@ class Price(Value, frozen=True, kw_only=True):
             inside = min(end, already + count) - max(tier.above, already)
             total += max(0, inside) * tier.factor
         return total
-
-
-def _plain(rate: Fraction | int) -> Fraction | int:
-    """A whole number as one: most prices of a token are, and fractions take 20 times as long."""
-    return rate.numerator if rate.denominator == 1 else rate

@@ -16,7 +16,7 @@ import msgspec
 from ogam.capabilities.base import Capability
 from ogam.errors import ConfigurationError, InvalidRequestError
 from ogam.gateway import money
-from ogam.gateway.billing import Above, Documents, Kind, Price
+from ogam.gateway.billing import Above, Documents, Kind, Price, Rate
 
 OWN = "ogam.toml"
 _MILLION, _THOUSAND, _MINUTE, _HOUR = 1_000_000, 1_000, 60_000, 3_600_000
@@ -114,14 +114,14 @@ def _price(row: _Row, origin: str) -> Price:
         note=row.note,
         sources=row.sources,
         bills=kind,
-        input=_rate("input", row.input) or Fraction(),
+        input=_rate("input", row.input) or 0,
         cached=_rate("cached", row.cached),
         cache_write=_rate("cache_write", row.cache_write),
-        output=_rate("output", row.output) or Fraction(),
+        output=_rate("output", row.output) or 0,
         long=_long(row.long),
         audio_tokens_per_second=row.audio_tokens_per_second,
         output_limit=row.output_limit,
-        characters=_rate("characters", row.characters) or Fraction(),
+        characters=_rate("characters", row.characters) or 0,
         documents=row.documents,
         audio=audio,
         step_ms=row.step_ms,
@@ -192,10 +192,13 @@ def _amount(field: str, text: str | None) -> int | None:
         raise _WrongError(field, error.message.rstrip(".")) from None
 
 
-def _rate(field: str, text: str | None) -> Fraction | None:
+def _rate(field: str, text: str | None) -> Rate | None:
     """Dollars a million units as nano-dollars a unit."""
     amount = _amount(field, text)
-    return None if amount is None else Fraction(amount, _MILLION)
+    if amount is None:
+        return None
+    rate = Fraction(amount, _MILLION)
+    return rate.numerator if rate.denominator == 1 else rate
 
 
 def _factor(field: str, text: str, *, least: int = 0, most: int = 1_000_000) -> Fraction:

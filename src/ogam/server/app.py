@@ -113,7 +113,7 @@ class App:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         plain = self._plain.get((method, scope["path"]))
         if plain is not None:
-            foreign = self._foreign(request) is not None
+            foreign = self._foreign(exchange.fields) is not None
             shown = Response("Wrong Host.\n", 403) if foreign else await plain(request)
             await shown(scope, receive, send)
             return
@@ -139,7 +139,7 @@ class App:
                 if isinstance(error, EngineError):
                     _log.error("%s %s (request %s): %s", method, scope["path"], identity, error)
                 response = protocol.failure(error, call)
-            response.headers[protocol.request_id_header] = identity
+            _identify(response, protocol, identity)
             await exchange.linger()
             await response(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -152,7 +152,7 @@ class App:
             if exchange.status is None:
                 said = EngineError(f"Something failed here: {type(error).__name__}.")
                 response = protocol.failure(said, call)
-                response.headers[protocol.request_id_header] = identity
+                _identify(response, protocol, identity)
                 await response(scope, exchange.receive, exchange.send)
         finally:
             self._end_begun(caller.current())
@@ -172,13 +172,13 @@ class App:
     async def _answer(
         self, request: Request, protocol: Protocol, call: Call | None, exchange: Exchange
     ) -> Response:
-        if (why := self._foreign(request)) is not None:
+        if (why := self._foreign(exchange.fields)) is not None:
             raise NotFoundError(why, hint=_ELSEWHERE)
         if call is None:
             return self._unknown(protocol, request.scope)
         if not call.route.open:
             call.key = self._keys.check(protocol.key(request), protocol.name)
-        trace = request.headers.get("traceparent", "")
+        trace = exchange.fields.get(b"traceparent", b"").decode("latin-1")
         caller.bind(Caller(key=call.key, protocol=protocol.name, request=call.id, trace=trace))
         if self.draining:
             raise OverloadedError("The server is stopping.", retry_after=2)
@@ -228,9 +228,8 @@ class App:
         response.headers["allow"] = ", ".join(allowed)
         return response
 
-    def _foreign(self, request: Request) -> str | None:
+    def _foreign(self, fields: Mapping[bytes, bytes]) -> str | None:
         """Why a request must not be answered at all: a page elsewhere sent it."""
-        fields = dict(request.scope["headers"])
         return self._elsewhere(fields.get(b"host", b""), fields.get(b"origin"))
 
     def _where(self, host_field: bytes, origin_field: bytes | None) -> str | None:
@@ -257,7 +256,7 @@ class App:
             await socket.close(4404)
             return
         request = Request({**scope, "type": "http", "method": "GET"}, receive)
-        if self._foreign(request) is not None:
+        if self._foreign(dict(scope["headers"])) is not None:
             await socket.close(4403)
             return
         identity = ids.new()
@@ -302,6 +301,10 @@ class App:
             self.metrics.count(
                 served.protocol.name, served.route.path, 101, time.perf_counter() - started
             )
+
+
+def _identify(response: Response, protocol: Protocol, identity: str) -> None:
+    response.raw_headers.append((protocol.request_id_header.lower().encode(), identity.encode()))
 
 
 def _raw(scope: Scope) -> str:

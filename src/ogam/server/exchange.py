@@ -24,10 +24,13 @@ _LINGER_BYTES, _LINGER_SECONDS = 16_000_000, 1.0
 
 
 class Exchange:
-    """Stands between the server and the application. ``status`` is what was really sent."""
+    """Stands between the server and the application. ``status`` is what was really sent,
+    ``fields`` are the request's header fields, names in lower case.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+        self._receive, self._send = receive, send
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])
         self._size = 0
         self._read = False  # all of the body
         self._late = False
@@ -40,9 +43,9 @@ class Exchange:
         Before a byte of it is taken: a client that asked with ``Expect: 100-continue`` does not
         send it.
         """
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                _within(int(value))
+        length = self.fields.get(b"content-length", b"")
+        if length.isdigit():
+            _within(int(length))
 
     async def receive(self) -> Message:
         """The next message; TooLargeError at the limit, whatever the length was said to be,
@@ -77,7 +80,7 @@ class Exchange:
         """
         if self._read or self._late:
             return
-        headers = dict(self._scope["headers"])
+        headers = self.fields
         body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         closing = headers.get(b"connection", b"").lower() == b"close"
         if not body or not closing or b"expect" in headers:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Generator
 
 
 @contextlib.contextmanager
-def bar(total: int, done: int = 0) -> Generator[Callable[[int, str], None]]:
-    """Yield ``report(step, text)``, which draws a bar of ``total`` steps on a terminal."""
+def bar(total: int, done: int = 0, *, shown: bool = True) -> Generator[Callable[[int, str], None]]:
+    """Yield ``report(step, text)``, which draws a bar of ``total`` steps on a terminal.
+
+    Without ``shown`` it draws nothing.
+    """
     # standard error is None under pythonw
-    if sys.stderr is None or not sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+    if not shown or sys.stderr is None or not sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         yield lambda step, text: None  # noqa: ARG005
         return
     from rich.console import Console

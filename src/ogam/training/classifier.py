@@ -24,7 +24,16 @@ import msgspec
 from ogam.errors import EngineError, InvalidRequestError
 from ogam.extras import needs
 from ogam.media import files
-from ogam.training import _attention, _batches, _labelled, _pretrained, _progress, _scores
+from ogam.training import (
+    _attention,
+    _batches,
+    _labelled,
+    _pretrained,
+    _progress,
+    _scores,
+    devices,
+    processes,
+)
 from ogam.training._labelled import Example, Source
 from ogam.training._scores import LabelScores, Scores
 from ogam.training.runs import Run
@@ -58,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     with AMX a step of 32 texts of 30 tokens took 0.34 s instead of 1.39 s.
     ``average`` is the decay of a running mean of the weights, such as 0.999, which is then what
     is validated and exported (0: none). ``names`` renames the data's labels. ``save_every``
-    counts steps.
+    counts steps. ``device`` is as in :func:`ogam.training.devices.find`.
     """
 
     epochs: int = 3
@@ -78,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     save_every: int = 500
     names: dict[str, str] = {}
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -101,6 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidRequestError(
                     f"{name} must be from {low:g} to {high:g}, not {value}.", param=name
                 )
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What must be the same when a run goes on: all but where it computes."""
+        return {name: one for name, one in msgspec.to_builtins(self).items() if name != "device"}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +169,8 @@ def train(
     settings = settings or Settings()
     with needs("train"):
         import torch
+    processes.refuse_several()
+    devices.find(settings.device)
     folder = _pretrained.find(model)
     training, validation = _examples(data, valid, settings)
     labels = _labelled.labels(training, validation)
@@ -161,7 +178,7 @@ def train(
     run = Run(
         Path(out),
         {
-            **msgspec.to_builtins(settings),
+            **settings.fixed,
             "data": [path.name for path in read],
             "data_sha256": _pretrained.sha256(read),
             "model_sha256": _pretrained.sha256(_pretrained.weights(folder)),
@@ -211,6 +228,7 @@ def fit(
     if not ended:
         return Outcome(folder=run.folder, finished=False, steps=steps)
     best = run.load_best()
+    network.cpu()
     if best is not None:
         network.load_state_dict(best[0])
     from ogam.training import export_classifier
@@ -280,7 +298,9 @@ class _Fit:
     ) -> None:
         import torch
 
-        self._run, self._network, self._reader, self._settings = run, network, reader, settings
+        self._run, self._reader, self._settings = run, reader, settings
+        self._device = devices.find(settings.device)
+        self._network = network.to(self._device)
         self._lesson = lesson
         self._own = lesson.parameters() if lesson else {}
         self._learning = [*network.parameters(), *self._own.values()]
@@ -297,7 +317,7 @@ class _Fit:
             fused=True,
         )
         self._cost = torch.nn.CrossEntropyLoss(
-            weight=torch.tensor(weights) if weights else None,
+            weight=torch.tensor(weights, device=self._device) if weights else None,
             label_smoothing=settings.label_smoothing,
         )
         self._mean = (
@@ -380,14 +400,23 @@ class _Fit:
         """The cost, the scores (batch, labels) and the right labels of a batch."""
         import torch
 
+        device = self._device
         inputs, right = self._reader.batch(batch)
-        precision = torch.autocast("cpu", torch.bfloat16, enabled=self._settings.bf16)
-        with precision, _attention.for_short_rows():
+        inputs, right = {name: one.to(device) for name, one in inputs.items()}, right.to(device)
+        precision = torch.autocast(device.type, torch.bfloat16, enabled=self._settings.bf16)
+        with precision, _attention.for_short_rows(device.type):
             if self._lesson is not None and self._network.training:
                 return *self._lesson.cost(self._network, inputs, right, self._cost), right
             logits = self._network(**inputs).logits
         logits = logits.float()
         return self._cost(logits, right), logits, right
+
+    @property
+    def _generator(self) -> Any:
+        """torch.cuda or torch.mps, from whose generator dropout draws there."""
+        import torch
+
+        return getattr(torch, self._device.type)
 
     def _rate(self, step: int, total: int) -> float:
         """The learning rate of a step, counted from 0: a straight climb, a straight descent."""
@@ -433,6 +462,8 @@ class _Fit:
         for index, state in self._optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{index}.{name}": one for name, one in state.items()})
         tensors["random"] = torch.get_rng_state()
+        if self._device.type != "cpu":
+            tensors[f"random.{self._device.type}"] = self._generator.get_rng_state()
         state = {
             "window": self._window,
             "best": self._best,
@@ -456,7 +487,7 @@ class _Fit:
             if kind == "model":
                 model[rest] = tensor
             elif kind == "mean":
-                self._mean[rest] = tensor
+                self._mean[rest] = tensor.to(self._device)
             elif kind == "lesson":
                 with torch.no_grad():
                     self._own[rest].copy_(tensor)
@@ -467,6 +498,9 @@ class _Fit:
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": kept, "param_groups": groups})
         torch.set_rng_state(tensors["random"])
+        # Not there where the run was on another device before.
+        if (state_there := tensors.get(f"random.{self._device.type}")) is not None:
+            self._generator.set_rng_state(state_there)
         self._window = state["window"]
         self._best, self._worse, self._ended = state["best"], state["worse"], state["ended"]
         return state["step"]

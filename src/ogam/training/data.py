@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ogam.errors import InvalidRequestError, MissingExtraError
 from ogam.extras import install_line
+from ogam.training import processes
 
 # A longer line is no example but a file of another kind; 1 MB is some 150,000 words.
 LONGEST_LINE = 1_000_000
@@ -187,5 +188,9 @@ def _too_long(path: Path, number: int) -> InvalidRequestError:
 
 
 def warn(message: str) -> None:
-    """Say something about the data that is no error, on standard error."""
+    """Say something about the data that is no error, on standard error; of several processes
+    the first says it.
+    """
+    if not processes.first():
+        return
     sys.stderr.write(f"ogam: {' '.join(message.split())}\n")

@@ -28,9 +28,11 @@ from ogam.training import (
     _labelled,
     _pretrained,
     classifier,
+    devices,
     distil,
     distil_report,
     export_classifier,
+    processes,
     runs,
 )
 from ogam.training._labelled import Example, Source
@@ -141,6 +143,8 @@ def train(
     settings = settings or Settings(layers=2)
     with needs("train"):
         import torch
+    processes.refuse_several()
+    device = devices.find(settings.device)
     found = _teacher(Path(teacher).expanduser(), None if base is None else Path(base))
     training, validation = _examples(data, valid, settings, found.labels)
     read = [data.path] if valid is None else [data.path, valid.path]
@@ -148,7 +152,7 @@ def train(
     run = Run(
         Path(out),
         {
-            **msgspec.to_builtins(settings),
+            **settings.fixed,
             "data": [path.name for path in read],
             "data_sha256": _pretrained.sha256(read),
             "teacher_sha256": _pretrained.sha256(found.weights),
@@ -173,8 +177,9 @@ def train(
         settings,
         pairs=data.second is not None,
         about={"source": f"distilled from {Path(teacher).name}", **(about or {})},
-        lesson=_Lesson(found.network, student, layers, settings),
+        lesson=_Lesson(found.network.to(device), student, layers, settings),
     )
+    found.network.cpu()
     if outcome.scores is None:
         return Outcome(folder=run.folder, steps=outcome.steps)
     report = _compare(
@@ -196,7 +201,9 @@ class _Lesson:
         teacher.requires_grad_(requires_grad=False)
         narrow, wide = student.config.hidden_size, teacher.config.hidden_size
         self._widen = (
-            torch.nn.Linear(narrow, wide, bias=False) if settings.beta and narrow != wide else None
+            torch.nn.Linear(narrow, wide, bias=False).to(teacher.device)
+            if settings.beta and narrow != wide
+            else None
         )
 
     def parameters(self) -> dict[str, Tensor]:

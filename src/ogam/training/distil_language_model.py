@@ -23,7 +23,7 @@ from ogam.errors import InvalidRequestError
 from ogam.extras import needs
 from ogam.models.checkpoint import plainly
 from ogam.models.store import MANIFEST
-from ogam.training import _pretrained, distil, distil_report, language_model
+from ogam.training import _pretrained, devices, distil, distil_report, language_model
 from ogam.training import language_model_data as texts
 from ogam.training.distil_report import Quality, Report, Serve, Side
 from ogam.training.language_model import Score, Settings
@@ -150,7 +150,7 @@ class _Lesson:
     """A :class:`ogam.training.language_model.Lesson`: what the teacher expects."""
 
     def __init__(self, teacher: Any, settings: Settings, teaching: Teaching, weights: Path) -> None:
-        self._teacher = teacher.to(settings.device)
+        self._teacher = teacher.to(devices.find(settings.device))
         self._teaching = teaching
         self._layers = distil.taken(teacher.config.n_layer, settings.layers)
         self._states = teaching.beta > 0 and settings.d_model == teacher.config.n_embd
@@ -200,7 +200,7 @@ def _compare(
         sizes,
         context=settings.context,
         batch=settings.batch,
-        device=settings.device,
+        device=devices.find(settings.device),
     )
     ends = tokenizer.token_to_id(texts.END)
     kept = [int(one) for one in stream if one != ends]

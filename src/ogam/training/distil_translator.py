@@ -29,6 +29,7 @@ from ogam.training import (
     distil,
     distil_report,
     export_translator,
+    processes,
     translation,
     translation_corpus,
     translation_result,
@@ -81,6 +82,7 @@ def train(
     InvalidRequestError for data, teacher or student that will not do.
     """
     source, folder = Path(teacher).expanduser(), Path(out)
+    processes.refuse_several()
     own, about = _settings(source)
     settings = _changed(own, about, [os.fspath(one) for one in data], changes or {})
     if not 1 <= beam <= 64:

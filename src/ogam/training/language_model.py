@@ -29,6 +29,7 @@ import msgspec
 from ogam.errors import EngineError, InvalidRequestError, OutputError
 from ogam.extras import needs
 from ogam.media import files
+from ogam.training import devices, processes
 from ogam.training import language_model_data as texts
 from ogam.training.language_model_data import END
 from ogam.training.runs import Run, settings_of
@@ -56,7 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     without one a byte-level BPE of ``vocabulary`` tokens is trained. One step reads ``batch``
     x ``accumulate`` blocks of ``context`` tokens. The learning rate rises to
     ``learning_rate`` in ``warmup`` steps and falls along a cosine to a tenth of it.
-    ``threads`` 0 leaves their number to torch.
+    ``threads`` 0 leaves their number to torch; ``device`` is as in
+    :func:`ogam.training.devices.find`.
     """
 
     files: tuple[str, ...]
@@ -80,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     precision: Literal["fp32", "bf16"] = "fp32"
     quantization: Literal["int8", "float32"] = "int8"
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     threads: int = 0
     log_every: int = 10
     valid_every: int = 200
@@ -162,6 +164,8 @@ def train(
     settings that cannot be used, EngineError where the loss is no longer a number, OutputError
     where ``folder`` cannot be written.
     """
+    processes.refuse_several()
+    devices.find(settings.device)
     for path in (*settings.files, *settings.valid):
         # Before a run is made whose folder would then be in the way.
         _check_text(Path(path), lines=settings.lines)
@@ -193,7 +197,13 @@ def resume(folder: Path) -> Score | None:
 
 
 def evaluate(
-    model: Any, stream: Stream, sizes: Any, *, context: int, batch: int = 16, device: str = "cpu"
+    model: Any,
+    stream: Stream,
+    sizes: Any,
+    *,
+    context: int,
+    batch: int = 16,
+    device: torch.device | str = "cpu",
 ) -> Score:
     """Foretell every token of ``stream`` but its first, in blocks of ``context``.
 
@@ -240,7 +250,7 @@ class _Trainer:
         self._run, self._settings = run, settings
         self._training, self._validation = training, validation
         self._sizes = texts.byte_lengths(tokenizer)
-        self._device = settings.device
+        self._device = devices.find(settings.device)
         torch.manual_seed(settings.seed)
         end = tokenizer.token_to_id(END)
         model: Any = GPT2LMHeadModel(
@@ -365,7 +375,7 @@ class _Trainer:
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._settings.precision == "fp32":
             return nullcontext()
-        return torch.autocast(self._device.split(":")[0], torch.bfloat16)
+        return torch.autocast(self._device.type, torch.bfloat16)
 
     def _validate(self) -> None:
         score = self._score()

@@ -2,11 +2,12 @@
 
 One update is ``accumulate`` batches of about ``batch_tokens`` tokens. Everything random is a
 pure function of the seed and of where the run stands: the batches of (seed, epoch), dropout of
-(seed, update). So a checkpoint needs weights, Adam's state and four counters, and a run that
-was stopped goes on to the same losses bit for bit on the same machine.
+(seed, update, batch). So a checkpoint needs weights, Adam's state and four counters, and a run
+that was stopped goes on to the same losses bit for bit on the same machine.
 
-One process on one device: several GPUs would have to share out the batches of an update and
-add up their tokens before the gradients, which nothing here does.
+Several processes (:mod:`ogam.training.processes`) share out the batches of an update. A batch
+is the same whichever process takes it, so a run has the same losses, but for rounding, whatever
+their number, and goes on with another.
 """
 
 # torch is called without types.
@@ -29,6 +30,7 @@ from ogam.errors import EngineError, InvalidRequestError
 from ogam.media import files
 from ogam.training import _attention, _progress, translation_corpus, translation_result
 from ogam.training.export_translator import Scores
+from ogam.training.processes import Processes, WatchedRun, joined
 from ogam.training.runs import Run, load_checkpoint
 from ogam.training.transformer import END, START, Transformer, padded
 from ogam.training.translation_corpus import Corpus
@@ -37,7 +39,10 @@ from ogam.training.translation_settings import FREE, Settings, check, cores, rat
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. ``model`` is None where it was stopped and can go on."""
+    """How a run ended. ``model`` is None where it was stopped and can go on.
+
+    Of several processes only the first has a model to name.
+    """
 
     update: int
     loss: float | None
@@ -58,23 +63,38 @@ def train(settings: Settings, folder: Path, *, resume: bool = False) -> Outcome:
         name: value for name, value in msgspec.to_builtins(settings).items() if name not in FREE
     }
     fixed["files"] = {path: _sha256(Path(path)) for path in (*settings.train, *settings.valid)}
-    run = Run(folder, fixed, resume=resume)
-    free = {name: getattr(settings, name) for name in FREE}
-    files.write(folder / "free.json", msgspec.json.encode(free) + b"\n")
-    return fit(run, settings, translation_corpus.load(settings, folder))
+    processes = joined(settings.device)
+    # The first makes the folder and the tokens, which the others find there.
+    with processes.first_first():
+        if processes.rank:
+            run: Run = WatchedRun(folder)
+        else:
+            run = Run(folder, fixed, resume=resume)
+            free = {name: getattr(settings, name) for name in FREE}
+            files.write(folder / "free.json", msgspec.json.encode(free) + b"\n")
+        corpus = translation_corpus.load(settings, folder)
+    return fit(run, settings, corpus, processes=processes)
 
 
 def fit(
-    run: Run, settings: Settings, corpus: Corpus, initial: Mapping[str, Tensor] | None = None
+    run: Run,
+    settings: Settings,
+    corpus: Corpus,
+    initial: Mapping[str, Tensor] | None = None,
+    *,
+    processes: Processes | None = None,
 ) -> Outcome:
     """Train on ``corpus`` in ``run``, from its last checkpoint on, and export.
 
-    ``initial`` are the weights to begin with, instead of ones drawn at random.
+    ``initial`` are the weights to begin with, instead of ones drawn at random; ``processes``
+    those that share the work, where this one is not alone.
     """
-    with _threads(settings.threads):
-        trainer = _Trainer(settings, run, corpus, initial)
+    processes = processes or Processes.alone(settings.device)
+    with _threads(settings.threads or max(1, cores() // processes.beside)):
+        trainer = _Trainer(settings, run, corpus, processes, initial)
         finished = trainer.run_to_end()
-        if not finished:
+        processes.leave()
+        if not finished or processes.rank:
             return trainer.outcome(None)
         weights, chosen = _choose(run, trainer)
         summary = f"{trainer.outcome(None).update} updates, {chosen}"
@@ -85,22 +105,32 @@ def fit(
 
 
 def backward(
-    model: Transformer, group: Sequence[Sequence[Example]], settings: Settings
+    model: Transformer,
+    group: Sequence[Sequence[Example]],
+    settings: Settings,
+    processes: Processes | None = None,
+    seed: int | None = None,
 ) -> tuple[float, int]:
-    """Add to the gradients those of the mean loss over all tokens of a group of batches.
+    """Make the gradients those of the mean loss over all tokens of a group of batches.
 
     Returns the summed loss and the number of target tokens, end marks counted. How the
-    examples are dealt out to batches changes nothing but rounding.
+    examples are dealt out to batches and to ``processes``, which all return the same, changes
+    nothing but rounding. Each batch draws its dropout from ``seed`` and its own number.
     """
     device = model.embedding.weight.device
+    processes = processes or Processes(device)
     count = sum(len(one.target) + 1 for batch in group for one in batch)
     whole = 0.0
-    for batch in group:
+    # Where there are fewer batches than processes, each takes a piece of every batch.
+    for number, batch in processes.share(group, cut=settings.accumulate < processes.count):
+        if seed is not None:
+            torch.manual_seed(seed + number)
         with _precision(settings, device), _attention.for_short_rows(device.type):
             loss = _loss(model, batch, settings.smoothing)
         (loss / count).backward()
         whole += loss.item()
-    return whole, count
+    processes.add_gradients(model.parameters())
+    return processes.total(whole)[0], count
 
 
 def _loss(model: Transformer, batch: Sequence[Example], smoothing: float) -> Tensor:
@@ -125,16 +155,17 @@ class _Trainer:
         settings: Settings,
         run: Run,
         corpus: Corpus,
+        processes: Processes,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
+        self._processes = processes
         self._settings = settings
         self._run = run
         self._corpus = corpus
         torch.manual_seed(settings.seed)
-        device = settings.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = Transformer(settings.shape(len(corpus.tokens.vocabulary))).to(device)
+        # Drawn on the CPU, so that all processes draw the same.
+        shape = settings.shape(len(corpus.tokens.vocabulary))
+        self.model = Transformer(shape).to(processes.device)
         if initial is not None:
             self.model.load_state_dict(initial)
         self._parameters = list(self.model.parameters())
@@ -159,7 +190,9 @@ class _Trainer:
         settings = self._settings
         if self._update:
             self._run.log(step=self._update, resumed=True)
-        with self._run.stoppable(), _progress.bar(settings.updates, self._update) as tell:
+        shown = not self._processes.rank
+        bar = _progress.bar(settings.updates, self._update, shown=shown)
+        with self._run.stoppable(), bar as tell:
             while self._update < settings.updates and not self._tired():
                 self._step()
                 now = self._update
@@ -169,10 +202,12 @@ class _Trainer:
                     tell(now, self._told())
                 if now % settings.valid_every == 0 or last:
                     self._validate()
-                stop = self._run.stop_asked
+                stop = self._processes.anyone(self._run.stop_asked)
                 if now % settings.save_every == 0 or last or stop or self._tired():
                     self._save()
                 if stop and not last:
+                    # The launcher ends all when one of them has, the first in its saving too.
+                    self._processes.wait()
                     return False
         return True
 
@@ -188,11 +223,13 @@ class _Trainer:
         total = count = 0.0
         self.model.eval()
         with torch.no_grad(), _precision(settings, self.model.embedding.weight.device):
-            for batch in batches(examples, settings.batch_tokens, seed=0, epoch=None):
+            dealt = batches(examples, settings.batch_tokens, seed=0, epoch=None)
+            for _, batch in self._processes.share(dealt):
                 chosen = [examples[index] for index in batch]
                 total += _loss(self.model, chosen, settings.smoothing).item()
                 count += sum(len(one.target) + 1 for one in chosen)
         self.model.train()
+        total, count = self._processes.total(total, count)
         return total / count
 
     def _told(self) -> str:
@@ -217,11 +254,11 @@ class _Trainer:
             self._epoch, self._place = self._epoch + 1, 0
             self._deal()
         update = self._update + 1
-        torch.manual_seed(_mixed(settings.seed, update))
         self.model.train()
         self._adam.zero_grad(set_to_none=True)
         group = [[examples[index] for index in batch] for batch in self._groups[self._place]]
-        loss, count = backward(self.model, group, settings)
+        seed = _mixed(settings.seed, update)
+        loss, count = backward(self.model, group, settings, self._processes, seed)
         limit = settings.clip or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, limit))
         if not math.isfinite(loss) or not math.isfinite(norm):
@@ -294,7 +331,7 @@ class _Trainer:
 @contextlib.contextmanager
 def _threads(wanted: int) -> Generator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(wanted or cores())
+    torch.set_num_threads(wanted)
     try:
         yield
     finally:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import torch
 
 from ogam.errors import ConfigurationError, InvalidRequestError
+from ogam.training import devices
 from ogam.training.export_translator import Precision
 from ogam.training.transformer import Shape
 from ogam.training.translation_data import Columns, Tokenization
@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Every ``valid_every`` updates the loss on ``valid`` is taken; after ``patience`` times
     without a better one the run ends (0: never). ``average``: the last so many weights, one a
     validation, are averaged at the end. ``amp`` is the precision of the arithmetic in training.
+    ``accumulate`` counts the batches of an update over all processes, ``threads`` those of each.
     """
 
     train: tuple[str, ...]
@@ -127,8 +128,7 @@ def check(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not 0 <= value < 1:
             raise InvalidRequestError(f"{name} must be from 0 to below 1.", param=name)
-    if settings.device.startswith("cuda") and not torch.cuda.is_available():
-        raise InvalidRequestError("There is no CUDA device here.", hint="Use --device cpu.")
+    devices.find(settings.device)
 
 
 def cores() -> int:

@@ -28,7 +28,7 @@ import msgspec
 
 from ogam.errors import EngineError, InvalidRequestError
 from ogam.extras import needs
-from ogam.training import data
+from ogam.training import data, processes
 from ogam.training._progress import bar
 from ogam.training.runs import Run
 from ogam.training.word2vec_result import Score, export, kind_of, score
@@ -95,6 +95,7 @@ def train(
     Raises InvalidRequestError for text that cannot be used, OutputError where ``folder``
     cannot be written.
     """
+    processes.refuse_several()
     if not resume:  # a run has its own copy of the text
         for path in map(Path, settings.files):
             next(data.lines(path), None)

@@ -34,6 +34,9 @@ _GROUP = 512
 # Seconds that processes which start at once wait for one that makes the tables.
 _PATIENCE = 10.0
 _SHORTEST, _LONGEST = 0.02, 0.5
+# Seconds that rows and settlements wait for company. One caller alone pays for one transaction a
+# call, and not two; who dies meanwhile leaves a hold that is still there, as ever.
+_LINGER = 0.005
 # Seconds that the last rows are tried for when the ledger is closed.
 _LAST = 5.0
 
@@ -65,6 +68,7 @@ class Writer:
         self._pending: deque[Operation] = deque()
         self._signal: SimpleQueue[None] = SimpleQueue()  # something came in while nothing waited
         self._signalled = False
+        self._later: asyncio.TimerHandle | None = None
         self._ended = False
         self._since: float | None = None  # when it began to fail
         self._logged = False
@@ -85,10 +89,15 @@ class Writer:
     def put(self, operation: Operation) -> None:
         """Have it done after all that was put before. Returns at once. In the loop only."""
         self._incoming.append(operation)
-        if not self._signalled:
+        if self._signalled:
+            return
+        if operation.future is not None:
             # Once for all that one turn of the loop brings: to wake a thread takes 10 µs.
             self._signalled = True
             self._loop.call_soon(self._wake)
+        elif self._later is None:
+            # Nobody waits for it, so it may go with the next that somebody waits for.
+            self._later = self._loop.call_later(_LINGER, self._wake)
 
     def put_from_thread(self, operation: Operation) -> None:
         """The same, from any thread."""
@@ -97,6 +106,9 @@ class Writer:
 
     def _wake(self) -> None:
         self._signalled = False
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         self._signal.put(None)
 
     @property
