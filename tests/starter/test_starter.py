@@ -106,3 +106,79 @@ def test_the_recipes_check_notices_one_changed_byte(tmp_path):
     done = check(folder)
     assert done.returncode == 1
     assert "DIFFERS  weights.bin" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of a translator that has ended: tiny, as a recipe leaves it."""
+    pytest.importorskip("torch")
+    msgspec = pytest.importorskip("msgspec")
+    from ogam.training import translation
+    from ogam.training.translation_settings import Settings
+
+    folder = tmp_path_factory.mktemp("trained")
+    for side in ("xx", "yy"):
+        (folder / f"train.{side}").write_text("a b c\nb c d\nc d e\nd e f\n")
+    files = [str(folder / "train.xx"), str(folder / "train.yy")]
+    small = {
+        "d_model": 16,
+        "nhead": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "threads": 1,
+        "feed_forward": 32,
+        "max_tokens": 16,
+        "vocabulary": 14,
+        "updates": 2,
+    }
+    about = msgspec.convert({"train": files, "valid": files, **small}, Settings)
+    translation.train(about, folder / "run")
+    return folder / "run"
+
+
+def checked(run, model):
+    return subprocess.run(
+        [
+            sys.executable,
+            str(STARTER / "recipes" / "translate.py"),
+            str(run),
+            "--check",
+            str(model),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_recipe_tells_that_a_run_made_a_model(trained):
+    done = checked(trained, trained / "model")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((trained / "model" / "model.json").read_text())["files"]
+    assert sorted(done.stdout.splitlines()) == sorted(f"same  {name}" for name in told)
+
+
+def test_a_recipe_tells_which_file_a_run_did_not_make(trained, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(trained / "model", model)
+    data = bytearray((model / "model.bin").read_bytes())
+    data[-1] ^= 1
+    (model / "model.bin").write_bytes(data)
+    told = json.loads((model / "model.json").read_text())
+    told["files"]["model.bin"] = hashlib.sha256(data).hexdigest()
+    (model / "model.json").write_text(json.dumps(told))
+    done = checked(trained, model)
+    assert done.returncode == 1
+    assert (
+        "DIFFERS  model.bin" in done.stdout and done.stdout.count("same") == len(told["files"]) - 1
+    )
+    done = checked(tmp_path, model)
+    assert done.returncode == 1 and "no run of a transformer" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("recipe", ["translate", "write", "sentiment_en", "sentiment_ko"])
+def test_every_card_says_how_its_model_is_repeated(recipe):
+    card = (MODELS / recipe.replace("_", "-") / "CARD.md").read_text()
+    assert f"recipes/{recipe}.py RUN --check MODEL" in card
+    assert '"--check"' in (STARTER / "recipes" / f"{recipe}.py").read_text()

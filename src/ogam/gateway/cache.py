@@ -33,6 +33,7 @@ from ogam.gateway.cache_keys import Ask, Meaning
 from ogam.gateway.cache_semantic import Nearest
 from ogam.gateway.cache_store import Store
 from ogam.gateway.cache_values import DamagedError, Kept
+from ogam.gateway.passed import lasting
 
 # What stands in the ledger; loading it loads a database.
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class Cache:
         if result is None:
             raise EngineError("The model's stream ended without its result.")
         flight.add(result)
-        if not ask.trail.makeshift:
+        if not ask.trail.makeshift and lasting(result):
             await self._keep(ask, key, result, meaning, vector)
 
     async def _kept(self, ask: Ask, key: str, seconds: float | None) -> Result | None:
@@ -263,14 +264,14 @@ class Cache:
                 hint='Record it: run it once with cache = "exact" on this route, its models and '
                 "this [cache] folder.",
             )
-        ask.trail.cache = "replay"
+        ask.trail.cache = ask.trail.caller.cached = "replay"
         ask.trail.caller.answered = found.model
         return found
 
 
 def _mark(ask: Ask, how: How, flight: Flight) -> None:
     """Note in a call's trail that its answer came from the cache, before its first piece goes."""
-    ask.trail.cache = how
+    ask.trail.cache = ask.trail.caller.cached = how
     if how:
         model = flight.result.model if flight.result else flight.trail.caller.answered
         ask.trail.caller.answered = model

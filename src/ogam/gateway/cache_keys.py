@@ -19,6 +19,7 @@ import msgspec
 
 from ogam.capabilities.classification import ClassifyRequest
 from ogam.capabilities.text_generation import GenerateRequest
+from ogam.gateway.passed import PassedRequest
 from ogam.gateway.trail import Trail
 from ogam.media import Audio, Image
 from ogam.routes import Route, Step
@@ -73,6 +74,8 @@ def meaning(ask: Ask, encoder: str) -> Meaning | None:
             rest.pop("prompt")
         case ClassifyRequest(texts=(text,)):
             rest.pop("texts")
+        case PassedRequest(text=text) if text:
+            rest.pop("text")
         case _:
             return None
     if len(text) > _MOST_CHARACTERS:

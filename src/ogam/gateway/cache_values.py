@@ -23,6 +23,7 @@ from ogam.capabilities.translation import TranslateResult
 from ogam.capabilities.vision import SeeResult
 from ogam.errors import InvalidMediaError
 from ogam.gateway.cache_keys import media
+from ogam.gateway.passed import PassedRequest, PassedResult
 from ogam.media import Audio, Image
 
 _MARK = b"ogam cache 1\n"
@@ -91,19 +92,23 @@ def unpack(data: bytes, capability: Capability, request: Any) -> Kept:
         entry = msgspec.msgpack.decode(body, type=_Entry)
         if entry.capability != capability:
             raise DamagedError
-        result = msgspec.msgpack.decode(entry.result, type=_KINDS[capability], dec_hook=hook)
+        form = PassedResult if isinstance(request, PassedRequest) else _KINDS[capability]
+        result = msgspec.msgpack.decode(entry.result, type=form, dec_hook=hook)
     except (msgspec.DecodeError, KeyError, IndexError, TypeError) as error:
         raise DamagedError from error
     return Kept(at=entry.at, result=result)
 
 
 def pieces(result: Result) -> list[Any]:
-    """What a stream would have yielded before this result: text in a few deltas, sound in chunks.
+    """What a stream would have yielded before this result: text in a few deltas, sound in chunks,
+    of a body that went through the head and the body.
 
     Decodes sound that is compressed.
     """
     if isinstance(result, GenerateResult):
         return list(_deltas(result))
+    if isinstance(result, PassedResult):
+        return [result.head, result.body]
     return list(_chunks(result)) if isinstance(result, SpeakResult) else []
 
 

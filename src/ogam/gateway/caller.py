@@ -19,12 +19,23 @@ if TYPE_CHECKING:
 
 class Caller:
     """One request's. ``asked`` is the model's name as the client gave it; ``answered`` becomes
-    the model that answered, once one has. ``trail`` is of a call that was begun and is not over,
-    ``rest`` the steps that it has still to try. ``trace`` is the W3C traceparent that came with
-    the request.
+    the model that answered, once one has, and ``cached`` how, where that was from the cache.
+    ``trail`` is of a call that was begun and is not over, ``rest`` the steps that it has still to
+    try. ``trace`` is the W3C traceparent that came with the request.
     """
 
-    __slots__ = ("_calls", "answered", "asked", "id", "key", "protocol", "rest", "trace", "trail")
+    __slots__ = (
+        "_calls",
+        "answered",
+        "asked",
+        "cached",
+        "id",
+        "key",
+        "protocol",
+        "rest",
+        "trace",
+        "trail",
+    )
 
     def __init__(
         self,
@@ -37,7 +48,7 @@ class Caller:
         self.key = key or ANYONE
         self.protocol, self.trace = protocol, trace
         self.id = request or ids.new()
-        self.answered = self.asked = ""
+        self.answered = self.asked = self.cached = ""
         self.trail: Trail | None = None
         self.rest: Route | None = None
         self._calls = 0

@@ -18,10 +18,12 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from ogam.capabilities.base import Capability, Result, Units
+from ogam.capabilities.base import Capability, Units
 from ogam.errors import OgamError, VendorError
 from ogam.gateway import caller, routing
+from ogam.gateway.cache_keys import Ask
 from ogam.gateway.dispatch import Gateway, Target
+from ogam.gateway.passed import PassedHead, PassedRequest, PassedResult
 from ogam.gateway.routing import Facts
 from ogam.gateway.spending import Asked
 from ogam.gateway.trail import Trail
@@ -56,6 +58,10 @@ class Passing(Asked, typing.Protocol):
         """What conditions of a route are about."""
         ...
 
+    def same(self) -> PassedRequest | None:
+        """What makes two of it equal; None where that is not to be told of its bytes."""
+        ...
+
     async def send(
         self, engine: Any, model: str, *, paid: bool
     ) -> tuple[Head, bytes, Units | None]:
@@ -81,9 +87,21 @@ class Whole:
         """Nothing that can be kept."""
         return b""
 
+    def same(self) -> PassedRequest | None:
+        """Nothing that tells."""
+        return None
+
     def open(self, engine: Any, model: str, *, paid: bool) -> typing.NoReturn:
         """Nothing asks for that."""
         raise NotImplementedError
+
+
+class ExhaustedError(Exception):
+    """Every step failed; ``failure`` says why, to who has nothing else to ask."""
+
+    def __init__(self, failure: OgamError) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 class Flow(typing.Protocol):
@@ -128,24 +146,43 @@ async def through(
     count = 0
     while count < len(plan.steps) and _vendor_of(gateway, plan.steps[count].model, speaks):
         count += 1
-    if not count:
-        return None
+    same = passing.same() if route.cache else None
+    if not count or (route.cache and same is None):
+        return None  # what cannot be kept as it came is kept by the ordinary way
     trail = gateway.trail(capability, target)
     walk = gateway.walk(trail, route, plan.steps[:count], passing)
-    if passing.streamed:
-        response = await _streamed(call, walk, passing, broken)
-    else:
-        response = await call.while_there(_sent(gateway, walk, passing, unsettled))
-    if response is not None:
-        return response
-    behind = plan.steps[count:]
-    if not behind:
-        error = walk.failure()
-        gateway.spending.end(trail, None, error)
-        raise error
-    asks = caller.current()
-    asks.trail, asks.rest = trail, msgspec.structs.replace(route, models=behind)
-    return None
+    ask = Ask(trail, route, plan.steps[:count], same)
+    result: PassedResult | None = None
+    failure: BaseException | None = None
+    over = not passing.streamed
+    try:
+        if passing.streamed:
+            flow = await call.while_there(begun(_flowing(gateway, ask, walk, passing)))
+            response = Stream(flow, media_type="text/event-stream", broken=broken)
+            head: PassedHead = await anext(flow)
+            response.status_code = head.status
+            response.headers.update(_fields(head, trail))
+            return response
+        work = gateway.cache.answer(ask, lambda: _sent(gateway, walk, passing, unsettled))
+        result = await call.while_there(work)
+        assert result is not None
+        _record(gateway, ask, passing, result)
+        return Response(result.body, result.status, _fields(result.head, trail))
+    except ExhaustedError as error:
+        behind = plan.steps[count:]
+        if not behind:
+            over, failure = True, error.failure
+            raise error.failure from None
+        over = False
+        asks = caller.current()
+        asks.trail, asks.rest = trail, msgspec.structs.replace(route, models=behind)
+        return None
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        if over and not trail.left:
+            gateway.spending.end(trail, _answered(result), failure)
 
 
 def _vendor_of(gateway: Gateway, name: str, protocol: str) -> bool:
@@ -171,95 +208,85 @@ async def _sent(
     walk: Walk,
     passing: Passing,
     unsettled: Callable[[str, str], None] | None,
-) -> Response | None:
-    result = None
+) -> PassedResult:
+    """The reply of the first that gives one."""
+    for attempt in walk:
+        async with attempt:
+            await attempt.begin()
+            engine = gateway.engine(walk.trail.capability, attempt.step.model)
+            sending = passing.send(engine, _model(attempt), paid=attempt.paid)
+            head, body, units = await attempt.within(sending)
+            if head.status < 400 and not _keeps(passing.promised, head, body):
+                raise VendorError(
+                    f"{attempt.step.model} answered what its protocol does not promise."
+                )
+            result = _done(walk.trail, attempt, head, body, units)
+            if unsettled is not None and head.status < 400 and units is None:
+                unsettled(attempt.step.model, attempt.hold)
+            return result
+    raise ExhaustedError(walk.failure())
+
+
+async def _flowing(gateway: Gateway, ask: Ask, walk: Walk, passing: Passing) -> AsyncGenerator[Any]:
+    """First the head, then the body. The call is over when it is, but for one that goes on."""
+    result: PassedResult | None = None
     failure: BaseException | None = None
     over = True
     try:
-        for attempt in walk:
-            async with attempt:
-                await attempt.begin()
-                engine = gateway.engine(walk.trail.capability, attempt.step.model)
-                sending = passing.send(engine, _model(attempt), paid=attempt.paid)
-                head, body, units = await attempt.within(sending)
-                if head.status < 400 and not _keeps(passing.promised, head, body):
-                    raise VendorError(
-                        f"{attempt.step.model} answered what its protocol does not promise."
-                    )
-                result = _done(walk.trail, attempt, head, units)
-                _record(gateway, walk, passing, head, body)
-                if unsettled is not None and result is not None and units is None:
-                    unsettled(attempt.step.model, attempt.hold)
-                return Response(body, head.status, _headers(attempt, head))
+        source = gateway.cache.stream(ask, lambda: _pieces(gateway, walk, passing))
+        async with aclosing(source) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, PassedResult):
+                    result = piece
+                    _record(gateway, ask, passing, piece)
+                else:
+                    yield piece
+    except ExhaustedError:
         over = False
-        return None
+        raise
     except BaseException as error:
         failure = error
         raise
     finally:
-        if over:
-            gateway.spending.end(walk.trail, result, failure)
+        if over and not ask.trail.left:
+            gateway.spending.end(ask.trail, _answered(result), failure)
 
 
-async def _streamed(
-    call: Call, walk: Walk, passing: Passing, broken: Callable[[OgamError], bytes] | None
-) -> Response | None:
-    flow = await call.while_there(begun(_flowing(call.gateway, walk, passing)))
-    head = await anext(flow)
-    if head is None:
-        await flow.aclose()
-        return None
-    attempt, said = head
-    response = Stream(flow, media_type="text/event-stream", broken=broken)
-    response.status_code = said.status
-    response.headers.update(_headers(attempt, said))
-    return response
+async def _pieces(gateway: Gateway, walk: Walk, passing: Passing) -> AsyncGenerator[Any]:
+    """The head, the body piece by piece, and the result."""
+    keeps = bool(walk.route.record or walk.route.cache)
+    for attempt in walk:
+        async with attempt:
+            await attempt.begin()
+            engine = gateway.engine(walk.trail.capability, attempt.step.model)
+            opening = passing.open(engine, _model(attempt), paid=attempt.paid)
+            async with opening as flow, aclosing(flow.pieces()) as pieces:
+                first = await attempt.within(_next(pieces))
+                attempt.commit()
+                name = walk.trail.caller.answered = attempt.step.model
+                head = flow.head
+                yield PassedHead(model=name, status=head.status, headers=head.headers)
+                kept = [first or b""]
+                if first is not None:
+                    yield first
+                async for piece in pieces:
+                    if keeps:
+                        kept.append(piece)
+                    yield piece
+                body = b"".join(kept) if keeps else b""
+                yield _done(walk.trail, attempt, head, body, flow.units)
+            return
+    raise ExhaustedError(walk.failure())
 
 
-async def _flowing(gateway: Gateway, walk: Walk, passing: Passing) -> AsyncGenerator[Any]:
-    """First the head (None: all failed), then the body."""
-    result = None
-    failure: BaseException | None = None
-    over = True
-    try:
-        for attempt in walk:
-            async with attempt:
-                await attempt.begin()
-                engine = gateway.engine(walk.trail.capability, attempt.step.model)
-                opening = passing.open(engine, _model(attempt), paid=attempt.paid)
-                async with opening as flow, aclosing(flow.pieces()) as pieces:
-                    first = await attempt.within(_next(pieces))
-                    attempt.commit()
-                    walk.trail.caller.answered = attempt.step.model
-                    yield attempt, flow.head
-                    kept = [first or b""]
-                    if first is not None:
-                        yield first
-                    async for piece in pieces:
-                        if walk.route.record:
-                            kept.append(piece)
-                        yield piece
-                    result = _done(walk.trail, attempt, flow.head, flow.units)
-                    _record(gateway, walk, passing, flow.head, b"".join(kept))
-                return
-        over = False
-        yield None
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        if over:
-            gateway.spending.end(walk.trail, result, failure)
-
-
-def _record(gateway: Gateway, walk: Walk, passing: Passing, head: Head, body: bytes) -> None:
+def _record(gateway: Gateway, ask: Ask, passing: Passing, result: PassedResult) -> None:
     """Keep what was asked and answered, where the route says so: of sound its hash."""
-    if not walk.route.record or not passing.said:
+    if not ask.route.record or not passing.said:
         return
-    kind = dict(head.headers).get("content-type", "")
+    kind, body = dict(result.headers).get("content-type", ""), result.body
     if not kind.startswith(("application/json", "text/")):
         body = msgspec.json.encode({"media_type": kind, "sha256": sha256(body).hexdigest()})
-    gateway.spending.record(walk.trail, walk.route, passing.said, body)
+    gateway.spending.record(ask.trail, ask.route, passing.said, body)
 
 
 def _keeps(promised: tuple[str, ...] | None, head: Head, body: bytes) -> bool:
@@ -283,20 +310,47 @@ def _model(attempt: Attempt) -> str:
     return attempt.step.model.partition("/")[2]
 
 
-def _done(trail: Trail, attempt: Attempt, head: Head, units: Units | None) -> Result | None:
+def _done(
+    trail: Trail, attempt: Attempt, head: Head, body: bytes, units: Units | None
+) -> PassedResult:
     name = attempt.step.model
     trail.caller.answered = name
+    result = PassedResult(
+        engine=name.partition("/")[0],
+        model=name,
+        units=units or Units(),
+        status=head.status,
+        headers=head.headers,
+        body=body,
+    )
     if head.status >= 400:
         attempt.declined()
-        return None
+        return result
     if units is None:
         attempt.untold()
-    return attempt.answered(
-        Result(engine=name.partition("/")[0], model=name, units=units or Units())
+    return attempt.answered(result)
+
+
+def _answered(result: PassedResult | None) -> PassedResult | None:
+    """For the row: a refusal is no answer."""
+    return result if result is not None and result.status < 400 else None
+
+
+def _fields(head: PassedHead, trail: Trail) -> dict[str, str]:
+    """The header fields of a reply; one that was kept has no more than what its body needs."""
+    kept = {
+        name: value
+        for name, value in head.headers
+        if not trail.cache or name.startswith("content-")
+    }
+    own = {"x-ogam-engine": head.model.partition("/")[0], "x-ogam-model": head.model}
+    return kept | own
+
+
+def same(call: Call, body: Any, *, text: str = "", query: str | None = None) -> PassedRequest:
+    """The request of ``call`` as the cache is to know it; ``query`` in place of its own."""
+    scope = call.request.scope
+    given = scope["query_string"].decode("latin-1") if query is None else query
+    return PassedRequest(
+        where=f"{call.protocol.name} {scope['path']}?{given}", body=body, text=text
     )
-
-
-def _headers(attempt: Attempt, head: Head) -> dict[str, str]:
-    name = attempt.step.model
-    own = {"x-ogam-engine": name.partition("/")[0], "x-ogam-model": name}
-    return {**dict(head.headers), **own}

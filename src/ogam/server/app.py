@@ -304,7 +304,10 @@ class App:
 
 
 def _identify(response: Response, protocol: Protocol, identity: str) -> None:
+    """Say which request it answers, and whether from the cache."""
     response.raw_headers.append((protocol.request_id_header.lower().encode(), identity.encode()))
+    if cached := caller.current().cached:
+        response.raw_headers.append((b"x-ogam-cache", cached.encode()))
 
 
 def _raw(scope: Scope) -> str:

@@ -36,7 +36,7 @@ from ogam.training import (
 )
 from ogam.training._labelled import Example, Source
 from ogam.training._scores import LabelScores, Scores
-from ogam.training.runs import Run
+from ogam.training.runs import Run, WatchedRun, settings_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -247,6 +247,37 @@ def fit(
     drop = compared.plain.accuracy - compared.digits.accuracy
     run.log(step=steps, accuracy=compared.digits.accuracy, drop=drop)
     return Outcome(folder=run.folder, finished=True, steps=steps, scores=compared.digits, drop=drop)
+
+
+def export_again(run: Path, model: str | os.PathLike[str], folder: Path) -> None:
+    """Write the graphs and the tokenizer of the ended run in ``run`` once more.
+
+    Into ``folder``, which exists; ``model`` is the encoder that the run began with. Raises
+    InvalidRequestError where the run has not ended, or began with another encoder.
+    """
+    watched = WatchedRun(run)
+    settings, about = settings_of(run, Settings), settings_of(run, _Began)
+    encoder = _pretrained.find(model)
+    best = watched.load_best()
+    if best is None or not (run / "model").exists():
+        raise InvalidRequestError(
+            f"The run {run} has not ended.", hint="Go on with it by --resume first."
+        )
+    if _pretrained.sha256(_pretrained.weights(encoder)) != about.model_sha256:
+        raise InvalidRequestError(f"The run {run} did not begin with {encoder}.", param="model")
+    network = _pretrained.classifier(encoder, about.labels)
+    tokenizer, types = _pretrained.tokenizer(encoder, reach(network, settings.max_tokens))
+    network.load_state_dict(best[0])
+    from ogam.training import export_classifier
+
+    export_classifier.write(folder, network, tokenizer, types=types)
+
+
+class _Began(msgspec.Struct, frozen=True):
+    """What a run's settings tell beside :class:`Settings`."""
+
+    labels: list[str]
+    model_sha256: str
 
 
 def use_threads(count: int) -> None:

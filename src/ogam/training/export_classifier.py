@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 ENGINE = "onnx_classifier"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
+_PLAIN = "float.onnx"
 
 
 class ClassifierManifest(Manifest, frozen=True, kw_only=True):
@@ -93,15 +94,13 @@ def export(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".model.") as scratch:
-            plain, digits = Path(scratch, "float.onnx"), Path(scratch, GRAPH)
-            write_graph(network, plain, types=types)
-            quantise(plain, digits)
+            plain, digits = Path(scratch, _PLAIN), Path(scratch, GRAPH)
+            write(Path(scratch), network, tokenizer, types=types)
             compared = Compared(
                 digits=measure(digits, examples, labels, padding),
                 plain=measure(plain, examples, labels, padding),
             )
             plain.unlink()
-            tokenizer.save(str(Path(scratch, TOKENIZER)), pretty=False)
             told: dict[str, Any] = {"licence": "unknown", "source": "", **(about or {})}
             manifest = ClassifierManifest(
                 name=told.pop("name", folder.parent.name),
@@ -133,6 +132,16 @@ def export(
             hint="Free some space, then go on with --resume.",
         ) from None
     return compared
+
+
+def write(folder: Path, network: Any, tokenizer: Any, *, types: bool) -> None:
+    """The graphs in 8 bits and in float32, and the tokenizer, into a folder that exists.
+
+    The same bytes each time.
+    """
+    write_graph(network, folder / _PLAIN, types=types)
+    quantise(folder / _PLAIN, folder / GRAPH)
+    tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
 def write_graph(network: Any, path: Path, *, types: bool) -> None:

@@ -47,9 +47,7 @@ def export(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        _save(temporary / "hf", model, tokenizer)
-        convert(temporary / "hf", temporary, settings.quantization)
-        (temporary / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+        write(temporary, model, tokenizer, settings.quantization)
         (temporary / "CARD.md").write_text(_card(model, settings, score, made), encoding="utf-8")
         manifest = _manifest(temporary, folder.resolve().parent.name, model, settings, score)
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
@@ -62,6 +60,16 @@ def export(
             f"The model {folder} cannot be written: {error.strerror or error}.",
             hint="Free some space, then go on with --resume.",
         ) from None
+
+
+def write(folder: Path, model: Any, tokenizer: Tokenizer, quantization: str) -> None:
+    """The weights in both formats, and the tokenizer, into a folder that exists.
+
+    The same bytes each time.
+    """
+    _save(folder / "hf", model, tokenizer)
+    convert(folder / "hf", folder, quantization)
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
 
 
 def convert(source: Path, target: Path, quantization: str) -> None:

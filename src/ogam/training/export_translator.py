@@ -68,9 +68,7 @@ def export(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        save_ctranslate2(temporary, shape, weights, vocabulary, precision)
-        if tokenizer is not None:
-            shutil.copyfile(tokenizer, temporary / "spm.model")
+        write(temporary, shape, weights, vocabulary, tokenizer=tokenizer, precision=precision)
         hashes = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         fields: dict[str, Any] = {"engine": ENGINE, "capabilities": ("translate",), "files": hashes}
         about = TranslatorManifest(**manifest, **fields)
@@ -85,6 +83,21 @@ def export(
             f"The model's folder {folder} cannot be written: {error.strerror or error}.",
             hint="Free some space, then go on with --resume.",
         ) from None
+
+
+def write(
+    folder: Path,
+    shape: Shape,
+    weights: Mapping[str, Tensor],
+    vocabulary: Sequence[str],
+    *,
+    tokenizer: Path | None,
+    precision: Precision,
+) -> None:
+    """All files but the manifest, into a folder that exists; the same bytes each time."""
+    save_ctranslate2(folder, shape, weights, vocabulary, precision)
+    if tokenizer is not None:
+        shutil.copyfile(tokenizer, folder / "spm.model")
 
 
 def save_ctranslate2(

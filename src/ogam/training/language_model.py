@@ -32,7 +32,7 @@ from ogam.media import files
 from ogam.training import devices, processes
 from ogam.training import language_model_data as texts
 from ogam.training.language_model_data import END
-from ogam.training.runs import Run, settings_of
+from ogam.training.runs import Run, WatchedRun, settings_of
 
 with needs("train"):
     import numpy as np
@@ -196,6 +196,27 @@ def resume(folder: Path) -> Score | None:
     return train(folder, settings_of(folder, Settings), resume=True)
 
 
+def export_again(run: Path, folder: Path) -> None:
+    """Write what the ended run in ``run`` exported once more, without manifest and card.
+
+    Into ``folder``, which exists. Raises InvalidRequestError where the run has not ended.
+    """
+    with needs("train"):
+        from tokenizers import Tokenizer
+    settings = settings_of(run, Settings)
+    best = WatchedRun(run).load_best()
+    if best is None or not (run / "model").exists():
+        raise InvalidRequestError(
+            f"The run {run} has not ended.", hint="Go on with it by --resume first."
+        )
+    tokenizer: Any = Tokenizer.from_file(str(run / "data" / "tokenizer.json"))
+    model = _network(settings, tokenizer)
+    _put(best[0], dict(model.named_parameters()))
+    from ogam.training import export_language_model
+
+    export_language_model.write(folder, model, tokenizer, settings.quantization)
+
+
 def evaluate(
     model: Any,
     stream: Stream,
@@ -252,22 +273,7 @@ class _Trainer:
         self._sizes = texts.byte_lengths(tokenizer)
         self._device = devices.find(settings.device)
         torch.manual_seed(settings.seed)
-        end = tokenizer.token_to_id(END)
-        model: Any = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=tokenizer.get_vocab_size(),
-                n_positions=settings.context,
-                n_embd=settings.d_model,
-                n_layer=settings.layers,
-                n_head=settings.heads,
-                resid_pdrop=settings.dropout,
-                embd_pdrop=settings.dropout,
-                attn_pdrop=settings.dropout,
-                bos_token_id=end,
-                eos_token_id=end,
-                use_cache=False,
-            )
-        )
+        model = _network(settings, tokenizer)
         if lesson is not None:
             lesson.begin(model)
         self.model = model.to(self._device)
@@ -415,9 +421,7 @@ class _Trainer:
         return tensors
 
     def _load_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, one in self._parameters.items():
-                one.copy_(tensors[f"model.{name}"])
+        _put(tensors, self._parameters)
 
     def _restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         self._load_weights(tensors)
@@ -429,6 +433,33 @@ class _Trainer:
                 "exp_avg": tensors[f"first.{name}"].to(self._device),
                 "exp_avg_sq": tensors[f"second.{name}"].to(self._device),
             }
+
+
+def _network(settings: Settings, tokenizer: Tokenizer) -> Any:
+    """The model, its weights drawn at random."""
+    end = tokenizer.token_to_id(END)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=tokenizer.get_vocab_size(),
+            n_positions=settings.context,
+            n_embd=settings.d_model,
+            n_layer=settings.layers,
+            n_head=settings.heads,
+            resid_pdrop=settings.dropout,
+            embd_pdrop=settings.dropout,
+            attn_pdrop=settings.dropout,
+            bos_token_id=end,
+            eos_token_id=end,
+            use_cache=False,
+        )
+    )
+
+
+def _put(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """A checkpoint's weights into a model's."""
+    with torch.no_grad():
+        for name, one in parameters.items():
+            one.copy_(tensors[f"model.{name}"])
 
 
 def rate(settings: Settings, step: int) -> float:

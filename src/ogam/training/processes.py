@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import warnings
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ogam.errors import EngineError, InvalidRequestError
 from ogam.extras import needs
 from ogam.training import devices
-from ogam.training.runs import Run
 
 if TYPE_CHECKING:
     import torch
@@ -183,32 +180,3 @@ def joined(device: str) -> Processes:
         warnings.simplefilter("ignore")
         state: Any = PartialState(cpu=kind == "cpu", timeout=_PATIENCE)
     return Processes(state.device, state.process_index, state.num_processes)
-
-
-class WatchedRun(Run):
-    """A run's folder as all processes but the first see it: they read it, and write nothing."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.stop_asked = False
-        self._started, self._before = time.monotonic(), 0.0
-
-    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:  # noqa: ARG002
-        """Nothing."""
-        return self.folder
-
-    def save_best(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def save_snapshot(self, step: int, tensors: Mapping[str, Tensor], *, kept: int) -> None:
-        """Nothing."""
-
-    def snapshots(self, *, until: int | None = None) -> list[Path]:  # noqa: ARG002
-        """None of its concern."""
-        return []
-
-    def log(self, **values: Any) -> None:
-        """Nothing."""
-
-    def draw_loss(self) -> None:
-        """Nothing."""

@@ -273,6 +273,35 @@ class Run:
                 signal.signal(number, handler)
 
 
+class WatchedRun(Run):
+    """A run's folder for who reads it and writes nothing: all processes of it but the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stop_asked = False
+        self._started, self._before = time.monotonic(), 0.0
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:  # noqa: ARG002
+        """Nothing."""
+        return self.folder
+
+    def save_best(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def save_snapshot(self, step: int, tensors: Mapping[str, Tensor], *, kept: int) -> None:
+        """Nothing."""
+
+    def snapshots(self, *, until: int | None = None) -> list[Path]:  # noqa: ARG002
+        """The snapshots, oldest first; none is deleted."""
+        return super().snapshots()
+
+    def log(self, **values: Any) -> None:
+        """Nothing."""
+
+    def draw_loss(self) -> None:
+        """Nothing."""
+
+
 def settings_of(folder: Path, kind: type[S]) -> S:
     """The settings that the run in ``folder`` was started with, as a ``kind``."""
     try:

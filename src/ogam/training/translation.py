@@ -30,8 +30,8 @@ from ogam.errors import EngineError, InvalidRequestError
 from ogam.media import files
 from ogam.training import _attention, _progress, translation_corpus, translation_result
 from ogam.training.export_translator import Scores
-from ogam.training.processes import Processes, WatchedRun, joined
-from ogam.training.runs import Run, load_checkpoint
+from ogam.training.processes import Processes, joined
+from ogam.training.runs import Run, WatchedRun, load_checkpoint
 from ogam.training.transformer import END, START, Transformer, padded
 from ogam.training.translation_corpus import Corpus
 from ogam.training.translation_data import Example, batches

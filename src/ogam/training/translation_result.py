@@ -12,12 +12,14 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ogam.errors import InvalidRequestError
 from ogam.media import files
 from ogam.training import export_translator
 from ogam.training.export_translator import Scores
+from ogam.training.runs import WatchedRun, load_checkpoint
 from ogam.training.translation_corpus import Corpus
-from ogam.training.translation_data import Text, target_token
-from ogam.training.translation_settings import Settings, cores
+from ogam.training.translation_data import Text, make_tokens, target_token
+from ogam.training.translation_settings import Settings, cores, settings_of
 
 
 def export(
@@ -47,6 +49,37 @@ def export(
         precision=settings.precision,
     )
     return folder / "model"
+
+
+def export_again(run: Path, folder: Path) -> None:
+    """Write what the ended run in ``run`` exported once more, without its manifest.
+
+    Into ``folder``, which exists. Reads no data: its log says which weights were chosen. Raises
+    InvalidRequestError where the run has not ended.
+    """
+    settings = settings_of(run)
+    tokens = make_tokens(run, settings.tokens, [], [], settings.vocabulary)
+    export_translator.write(
+        folder,
+        settings.shape(len(tokens.vocabulary)),
+        _chosen(WatchedRun(run)),
+        tokens.vocabulary,
+        tokenizer=tokens.file,
+        precision=settings.precision,
+    )
+
+
+def _chosen(run: WatchedRun) -> dict[str, Tensor]:
+    best = run.load_best()
+    if best is None or not (run.folder / "model").exists():
+        raise InvalidRequestError(
+            f"The run {run.folder} has not ended.", hint="Go on with it by --resume first."
+        )
+    weights, state = best
+    means = [one["average_loss"] for one in run.history() if "average_loss" in one]
+    if not means or means[-1] >= state["valid_loss"]:
+        return weights
+    return average([load_checkpoint(one)[0] for one in run.snapshots()])
 
 
 def scores(settings: Settings, folder: Path, corpus: Corpus) -> dict[str, dict[str, Scores]]:

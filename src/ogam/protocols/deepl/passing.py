@@ -19,6 +19,7 @@ from ogam.gateway import bounds
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.dispatch import Gateway
+from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.deepl import languages, wire, wire_answers
@@ -119,6 +120,11 @@ class _Texts(forwarding.Whole):
         if isinstance(source, str) and source:
             pair = f"{languages.base(source)}-{languages.base(target)}".lower()
         return Facts(languages=(languages.tag(target),), pair=pair, characters=count)
+
+    def same(self) -> PassedRequest:
+        """Its fields."""
+        body = self._fields if self._form else strict_json.decode(self._data)
+        return forwarding.same(self._call, body)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its characters, as DeepL counts: code points."""

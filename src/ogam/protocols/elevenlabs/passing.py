@@ -23,6 +23,7 @@ from ogam.errors import OgamError
 from ogam.gateway import bounds, routing
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
+from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.media import Audio
 from ogam.protocols import forwarding, strict_form, strict_json
@@ -138,6 +139,12 @@ class _Text:
         code = self._peek.language_code
         tags = (languages.tag(code),) if isinstance(code, str) and code else None
         return Facts(languages=tags, characters=len(self._peek.text))
+
+    def same(self) -> PassedRequest:
+        """The body without the model's name, as the route's steps have their own."""
+        body = strict_json.decode(self._data)
+        body.pop("model_id", None)
+        return forwarding.same(self._call, body)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its characters."""

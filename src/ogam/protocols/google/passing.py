@@ -15,7 +15,8 @@ import msgspec
 
 from ogam.errors import InvalidRequestError
 from ogam.gateway.bounds import Unprovable
-from ogam.protocols import strict_json
+from ogam.gateway.passed import PassedRequest
+from ogam.protocols import forwarding, strict_json
 from ogam.protocols.google import protojson
 from ogam.protocols.serving import Call
 
@@ -135,6 +136,13 @@ def kept(value: Any) -> bytes:
         return msgspec.json.encode(_told(value))
     except RecursionError:
         return b""
+
+
+def same(call: Call, said: bytes) -> PassedRequest | None:
+    """The request as the cache is to know it, its address without a key."""
+    if not said:
+        return None
+    return forwarding.same(call, msgspec.json.decode(said), query=where(call, "")[1])
 
 
 def _told(value: Any) -> Any:

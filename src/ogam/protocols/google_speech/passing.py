@@ -26,6 +26,7 @@ from ogam.gateway import bounds, routing
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.dispatch import Gateway, Target
+from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.media import Audio, sniff, wav
 from ogam.protocols import forwarding
@@ -216,6 +217,10 @@ class _Recording(forwarding.Whole):
     def facts(self) -> Facts:
         """Its language and length."""
         return self._asked.facts()
+
+    def same(self) -> PassedRequest | None:
+        """The body, what was recorded or drawn by its hash."""
+        return google.same(self._call, self.said)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its seconds."""

@@ -21,6 +21,7 @@ from ogam.gateway import bounds
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.dispatch import Gateway, Target
+from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.forwarding import Head
@@ -178,6 +179,10 @@ class _Body(forwarding.Whole):
     def facts(self) -> Facts:
         """Its features and languages."""
         return self._asked.facts()
+
+    def same(self) -> PassedRequest | None:
+        """The body, what was recorded or drawn by its hash."""
+        return google.same(self._call, self.said)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its pictures and their features."""

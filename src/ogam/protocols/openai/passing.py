@@ -17,6 +17,7 @@ from starlette.responses import Response
 from ogam.capabilities.base import Capability, Units
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
+from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.forwarding import Head
@@ -88,6 +89,23 @@ class _Body:
     def facts(self) -> Facts:
         """Its size: what is said is most of it."""
         return Facts(characters=len(self._data))
+
+    def same(self) -> PassedRequest:
+        """The body without the model's name, as the route's steps have their own. A near one may
+        stand for the user's last text.
+        """
+        body = {name: value for name, value in self._body.items() if name != "model"}
+        text = ""
+        match body:
+            case {"messages": [*before, {"role": "user", "content": str(text), **last}]}:
+                body["messages"] = [*before, {"role": "user", **last}]
+            case {"prompt": str(text)} if self._path == "completions":
+                del body["prompt"]
+            case {"input": str(text)} if self._path == "responses":
+                del body["input"]
+            case _:
+                pass
+        return forwarding.same(self._call, body, text=text)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By what its fields say; the model's name is no part of what is read."""
