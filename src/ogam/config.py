@@ -55,9 +55,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``models`` that no route names stay loaded at most, for clients who name them; then the one
     that nobody uses and that was used longest ago is closed.
     ``data`` holds what clients leave here (files, batches, glossaries); empty: the user's data
-    folder. ``fetch``
-    lists the URLs that may be fetched when a client names one, such as
-    ``https://example.org/photos/*``, or ``*`` for every public one; none: nothing is.
+    folder. Without ``store`` no response of OpenAI's protocol is kept there, which it is otherwise
+    unless the client says ``store=False``. ``fetch`` lists the URLs that may be fetched when a
+    client names one, such as ``https://example.org/photos/*``, or ``*`` for every public one;
+    none: nothing is.
     """
 
     host: str = "127.0.0.1"
@@ -70,6 +71,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     queue: int = 256
     models: int = 8
     data: str = ""
+    store: bool = True
     fetch: tuple[str, ...] = ()
 
     def folder(self) -> Path:

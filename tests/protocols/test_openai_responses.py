@@ -225,6 +225,22 @@ def test_an_answer_is_given_where_the_disk_refuses_it(tmp_path):
             client.responses.create(model=GPT, input="hi", store=True)
 
 
+def test_a_server_may_keep_nothing_of_anybodys(tmp_path):
+    own = configuration.Server(data=str(tmp_path), store=False)
+    with (
+        running(Config(routes=FAKE, server=own), grpc=False) as server,
+        openai.OpenAI(base_url=f"{server.http}/v1", api_key="any", max_retries=0) as client,
+    ):
+        made = client.responses.create(model=GPT, input="hi")
+        assert made.store is False
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made.id)
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.responses.create(model=GPT, input="hi", store=True)
+        assert refused.value.param == "store"
+    assert not (tmp_path / "openai" / "responses").exists()
+
+
 def kept(number, created=None):
     response = wire.Response(
         id=f"resp_{number:024x}",

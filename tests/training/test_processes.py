@@ -183,6 +183,11 @@ def test_where_one_process_dies_the_other_ends_with_one_line(
     assert running[0].returncode == 1
     assert "Another process of this run has ended. Go on" in errors
     assert (folder / "checkpoints" / "step-00000004").exists()
+    # And where the first refuses to begin, the other says nothing.
+    again = started(2, folder, settings(data, updates=100_000))
+    said = [one.communicate(timeout=60)[1] for one in again]
+    assert "holds a run already" in said[0] and said[1] == ""
+    assert [one.returncode for one in again] == [1, 1]
 
 
 def test_a_stopped_launcher_leaves_a_checkpoint_and_no_process(

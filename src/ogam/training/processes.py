@@ -124,9 +124,15 @@ class Processes:
 
     @contextlib.contextmanager
     def first_first(self) -> Generator[None]:
-        """Inside, the first process is done before the others begin."""
+        """Inside, the first process is done before the others begin.
+
+        Where it fails they end without a word: it has said why.
+        """
         if self.rank:
-            self.wait()
+            try:
+                self.wait()
+            except EngineError:
+                raise SystemExit(1) from None
         yield
         if not self.rank:
             self.wait()

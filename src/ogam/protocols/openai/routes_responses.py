@@ -36,6 +36,14 @@ async def create(call: Call) -> Response:
     if passed is not None:
         return passed
     body = await call.json(wire.ResponseBody)
+    if not call.gateway.config.server.store:
+        if body.store:
+            raise UnsupportedOptionError(
+                "This server keeps no responses.",
+                hint="Leave store out; store = true under [server] in ogam.toml changes it.",
+                param="store",
+            )
+        body = msgspec.structs.replace(body, store=False)
     earlier = await asyncio.to_thread(_earlier, call, body)
     request = convert.generate_request(body, earlier)
     shape = (body.text or {}).get("format")
