@@ -1,6 +1,7 @@
 """What the gateway adds to a call: beside LiteLLM's proxy and Portkey's gateway, in one run.
 
     python benchmarks/gateway.py [--litellm BIN] [--portkey FOLDER] [--rounds 3] [--calls 4000]
+    python benchmarks/gateway.py --memory 1000000
 
 The vendor is a process that always gives the same answer at once. Before it stands, in turns:
 nothing, ``ogam serve`` (the body of a chat goes through: key check, route, price, a hold in the
@@ -200,6 +201,15 @@ def measured(port: int, pid: int, headers: dict[str, str], calls: int) -> Row:
     return _run(main)
 
 
+def memory(port: int, pid: int, headers: dict[str, str], calls: int) -> None:
+    """What the process holds, before the first call and after each 25,000 from 64 clients."""
+    process, step = psutil.Process(pid), min(calls, 25_000)
+    print(f"{0:9,} calls {process.memory_info().rss / 1e6:7.1f} MB")
+    for done in range(step, calls + 1, step):
+        _run(lambda: load(port, request(headers), 64, step))
+        print(f"{done:9,} calls {process.memory_info().rss / 1e6:7.1f} MB", flush=True)
+
+
 def _run(main: Callable) -> Row:
     import uvloop
 
@@ -342,6 +352,7 @@ def main() -> None:
     parser.add_argument("--portkey")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--calls", type=int, default=4000)
+    parser.add_argument("--memory", type=int, help="only: Ogam's memory over so many calls")
     parser.add_argument("--vendor", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.vendor:
@@ -358,6 +369,10 @@ def main() -> None:
         def nothing() -> Iterator[tuple[int, int, dict[str, str]]]:
             yield port, pid, {}
 
+        if options.memory:
+            with ogam(url) as (at, process, headers):
+                memory(at, process, headers, options.memory)
+            return
         every = {"nothing": nothing, "ogam": lambda: ogam(url)}
         if options.litellm:
             every["litellm"] = lambda: litellm(url, options.litellm)
