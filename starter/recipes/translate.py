@@ -98,9 +98,7 @@ def settings(paths: dict[str, Path], threads: int) -> Settings:
 def main() -> int:
     """Train, export, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "data", type=Path, nargs="?", help="the folder with deu/pairs.tsv ..."
-    )
+    parser.add_argument("data", type=Path, nargs="?", help="the folder with deu/pairs.tsv ...")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with a run")
     parser.add_argument("--updates", type=int, help="how many updates in all")
