@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import httpx
 import openai
+import PIL.Image
 import pytest
 
 from ogam.config import Cache, Config, Route, Routes, Server
@@ -18,7 +21,7 @@ from ogam.vendors import VendorSettings
 from .conftest import KEY, Address, running
 from .passed import last, spent
 
-VENDOR_KEY = "the-vendors-key"
+VENDOR_KEY, OTHERS = "the-vendors-key", "somebody-elses-key"
 MESSAGES: Any = [{"role": "user", "content": "Say something nice."}]
 
 
@@ -37,14 +40,16 @@ def config(vendor: Address, folder: Path, **names: Route) -> Config:
             "openai": VendorSettings(url=f"{vendor.http}/v1", key=VENDOR_KEY),
             "elevenlabs": VendorSettings(url=vendor.http, key=VENDOR_KEY),
             "deepl": VendorSettings(url=vendor.http, key=VENDOR_KEY),
+            "google_vision": VendorSettings(url=vendor.http, key=VENDOR_KEY),
             "gone": VendorSettings(protocol="openai", url="http://127.0.0.1:9/v1", key="k"),
         },
         routes=Routes(
             translate=Route(models=("deepl",), cache="exact"),
+            see=Route(models=("google_vision",), cache="exact"),
             speak=Route(models=("elevenlabs/eleven_flash_v2_5",), cache="exact"),
         ),
         cache=Cache(folder=str(folder / "answers")),
-        server=Server(keys=(KEY,), data=str(folder / "data")),
+        server=Server(keys=(KEY, OTHERS), data=str(folder / "data")),
     )
 
 
@@ -136,13 +141,13 @@ def test_a_near_text_gets_the_answer_of_the_first(sdk: openai.OpenAI, gateway: A
     assert ask("How can I reset my password?", temperature=0.5) != first
 
 
-def test_what_a_key_asked_for_stays_its_own(gateway: Address, tmp_path: Path) -> None:
-    # Without keys of its own every caller of this test has the same one: it is in the cache's key.
-    with openai.OpenAI(base_url=f"{gateway.http}/v1", api_key=KEY, max_retries=0) as client:
-        one = client.chat.completions.create(model="mine", messages=MESSAGES, seed=4)
-        two = client.chat.completions.create(model="mine", messages=MESSAGES, seed=4)
-        other = client.chat.completions.create(model="exact", messages=MESSAGES, seed=4)
-    assert one.id == two.id != other.id
+def test_what_a_key_asked_for_stays_its_own(gateway: Address) -> None:
+    def ask(key: str, model: str) -> str:
+        with openai.OpenAI(base_url=f"{gateway.http}/v1", api_key=key, max_retries=0) as client:
+            return client.chat.completions.create(model=model, messages=MESSAGES, seed=4).id
+
+    assert ask(KEY, "mine") == ask(KEY, "mine") != ask(OTHERS, "mine")
+    assert ask(KEY, "exact") == ask(OTHERS, "exact")
 
 
 def test_a_replay_sends_nothing_and_fails_loudly(
@@ -169,12 +174,14 @@ def test_what_the_vendor_refuses_is_not_kept(
     assert last(vendor).id == before  # it was refused before a model was asked
 
 
-def test_where_every_vendor_fails_the_next_answers_and_is_kept(
+def test_where_every_vendor_fails_the_next_answers_and_is_not_kept(
     sdk: openai.OpenAI, gateway: Address
 ) -> None:
-    first = sdk.chat.completions.with_raw_response.create(model="broken", messages=MESSAGES)
-    assert first.headers["x-ogam-engine"] == "fake"
-    assert [one.model for one in last(gateway).attempts] == ["gone/x", "fake"]
+    for _ in range(2):
+        got = sdk.chat.completions.with_raw_response.create(model="broken", messages=MESSAGES)
+        assert got.headers["x-ogam-engine"] == "fake"
+        assert [one.model for one in last(gateway).attempts] == ["gone/x", "fake"]
+        assert last(gateway).cache == ""
 
 
 def test_without_a_cache_every_body_is_sent(sdk: openai.OpenAI, vendor: Address) -> None:
@@ -201,6 +208,31 @@ def test_speech_and_translations_are_kept_too(gateway: Address, vendor: Address)
     ]
     assert told[0] == told[1] and told[0]["translations"]
     assert last(gateway).cache == "hit"
+
+
+def test_a_picture_is_kept_by_its_bytes(gateway: Address) -> None:
+    def ask(shade: int) -> httpx.Response:
+        data = io.BytesIO()
+        PIL.Image.new("RGB", (8, 8), (shade, 0, 0)).save(data, "PNG")
+        content = base64.b64encode(data.getvalue()).decode()
+        one = {"image": {"content": content}, "features": [{"type": "LABEL_DETECTION"}]}
+        url = f"{gateway.http}/v1/images:annotate?key={KEY}"
+        return httpx.post(url, json={"requests": [one]}).raise_for_status()
+
+    first, again = ask(1), ask(1)
+    assert first.json()["responses"] and first.content == again.content
+    assert again.headers["x-ogam-cache"] == "hit"
+    assert "x-ogam-cache" not in ask(2).headers
+
+
+def test_a_stream_says_that_it_was_kept(gateway: Address) -> None:
+    body = {"model": "exact", "messages": MESSAGES, "stream": True, "seed": 8}
+    own = {"authorization": f"Bearer {KEY}"}
+    url = f"{gateway.http}/v1/chat/completions"
+    first, again = (httpx.post(url, json=body, headers=own) for _ in range(2))
+    assert first.content == again.content and first.content.endswith(b"[DONE]\n\n")
+    assert again.headers["x-ogam-cache"] == "hit" and "x-ogam-cache" not in first.headers
+    assert again.headers["content-type"] == first.headers["content-type"]
 
 
 def test_a_client_who_leaves_does_not_take_the_answer_from_others(

@@ -30,7 +30,12 @@ from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeR
 from ogam.capabilities.text_generation import GenerateRequest
 from ogam.capabilities.vision import SeeRequest, SeeResult
 from ogam.config import Config
-from ogam.errors import ConfigurationError, NotConfiguredError, UnsupportedOptionError
+from ogam.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    NotConfiguredError,
+    UnsupportedOptionError,
+)
 from ogam.gateway import caller, queues, routing, sharing
 from ogam.gateway.breaker import Breaker
 from ogam.gateway.cache import Ask, Cache
@@ -423,6 +428,16 @@ class Gateway:
         trail = Trail(asks, capability, target if isinstance(target, str) else "")
         trail.ticket = ticket
         return trail
+
+    def end_begun(self) -> None:
+        """Write down the caller's call whose vendors failed, and that was found at fault before
+        it could go on. Nothing where there is none.
+        """
+        asks = caller.current()
+        begun, asks.trail = asks.trail, None
+        if begun is not None:
+            error = InvalidRequestError("Nothing else could be asked for it.")
+            self.spending.end(begun, None, error)
 
     def _door(self, name: str) -> Door:
         door = self._doors.get(name)

@@ -34,7 +34,6 @@ from ogam.errors import (
     VendorError,
 )
 from ogam.gateway.breaker import Breaker
-from ogam.gateway.deadline import Deadline
 from ogam.gateway.spending import Asked, Spending, Stake
 from ogam.gateway.trail import Trail
 from ogam.routes import Route, Step
@@ -170,7 +169,7 @@ class Attempt:
             return await work
         seconds = max(0.0, min(limits))
         try:
-            with Deadline(seconds):
+            async with asyncio.timeout(seconds):
                 return await work
         except TimeoutError:
             raise DeadlineError(

@@ -8,7 +8,6 @@ Knows no vendor: a protocol says how it sends, what that can cost and what it di
 
 from __future__ import annotations
 
-import fnmatch
 import typing
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -29,7 +28,7 @@ from ogam.gateway.spending import Asked
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, Walk
 from ogam.protocols.serving import Call, Protocol, Stream, begun
-from ogam.routes import Step
+from ogam.routes import Step, matches
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +197,7 @@ def _named(gateway: Gateway, step: Step, protocol: Protocol) -> Step:
     asked = caller.current().asked
     if model not in ("", "*") or not _vendor_of(gateway, vendor, protocol.name):
         return step
-    if not model and any(fnmatch.fnmatchcase(asked, one) for one in protocol.vendor_names):
+    if not model and matches(asked, protocol.vendor_names):
         return msgspec.structs.replace(step, model=f"{vendor}/{asked}")
     return msgspec.structs.replace(step, model=vendor) if model and not asked else step
 

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from ogam.errors import EngineError, InvalidRequestError, NotFoundError, OgamError, OverloadedError
+from ogam.errors import EngineError, NotFoundError, OgamError, OverloadedError
 from ogam.gateway import caller, ids
 from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
@@ -155,19 +155,12 @@ class App:
                 _identify(response, protocol, identity)
                 await response(scope, exchange.receive, exchange.send)
         finally:
-            self._end_begun(caller.current())
+            self.gateway.end_begun()
             await request.close()  # the files of a form
             self.in_flight -= 1
             name = call.route.path if call else "unknown"
             seconds = time.perf_counter() - started
             self.metrics.count(protocol.name, name, exchange.outcome(), seconds)
-
-    def _end_begun(self, asks: Caller) -> None:
-        """A call whose vendors failed, and that was found at fault before it could go on."""
-        begun, asks.trail = asks.trail, None
-        if begun is not None:
-            error = InvalidRequestError("Nothing else could be asked for it.")
-            self.gateway.spending.end(begun, None, error)
 
     async def _answer(
         self, request: Request, protocol: Protocol, call: Call | None, exchange: Exchange

@@ -10,7 +10,6 @@ from contextlib import suppress
 from starlette.types import Message, Receive, Scope, Send
 
 from ogam.errors import InvalidRequestError, TooLargeError
-from ogam.gateway.deadline import Deadline
 from ogam.media import limits
 
 # Beyond the media itself: base64 adds a third, JSON and form parts a little.
@@ -54,7 +53,7 @@ class Exchange:
         if self._read:
             return await self._next()
         try:
-            with Deadline(BODY_SECONDS):
+            async with asyncio.timeout(BODY_SECONDS):
                 message = await self._next()
         except TimeoutError:
             self._late = True

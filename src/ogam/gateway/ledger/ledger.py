@@ -230,7 +230,7 @@ class Ledger(Seldom):
             importlib.import_module(f"ogam.gateway.ledger.{name}")
 
     async def _answer(self, operation: Operation, future: asyncio.Future[Any]) -> Any:
-        # A handle of the loop's, at 2 µs: asyncio.timeout took 9.
+        # A handle of the loop's, at 0.8 µs: asyncio.timeout takes 3.4.
         timer = asyncio.get_running_loop().call_later(self._wait, self._fail, operation)
         try:
             return await future

@@ -92,7 +92,7 @@ class Writer:
         if self._signalled:
             return
         if operation.future is not None:
-            # Once for all that one turn of the loop brings: to wake a thread takes 10 µs.
+            # Once for all that one turn of the loop brings.
             self._signalled = True
             self._loop.call_soon(self._wake)
         elif self._later is None:

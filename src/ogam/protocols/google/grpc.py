@@ -75,7 +75,7 @@ def service(
                 await _abort(context, error)
                 raise
             finally:
-                _end_begun(gateway)
+                gateway.end_begun()
 
         return grpc.unary_unary_rpc_method_handler(handler)  # pyright: ignore
 
@@ -101,15 +101,6 @@ def _key(context: Any) -> str | None:
     shown: dict[str, str] = dict(context.invocation_metadata() or ())
     kind, _, token = shown.get("authorization", "").partition(" ")
     return shown.get("x-goog-api-key") or (token.strip() if kind.lower() == "bearer" else None)
-
-
-def _end_begun(gateway: Gateway) -> None:
-    """A call whose vendors failed, and that was found at fault before it could go on."""
-    asks = caller.current()
-    begun, asks.trail = asks.trail, None
-    if begun is not None:
-        error = InvalidRequestError("Nothing else could be asked for it.")
-        gateway.spending.end(begun, None, error)
 
 
 async def _abort(context: Any, error: Exception) -> None:

@@ -8,7 +8,7 @@ import base64
 import re
 from binascii import Error
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from ogam.errors import InvalidRequestError
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.passed import PassedRequest
+from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.google import protojson
 from ogam.protocols.serving import Call
@@ -138,11 +139,38 @@ def kept(value: Any) -> bytes:
         return b""
 
 
-def same(call: Call, said: bytes) -> PassedRequest | None:
-    """The request as the cache is to know it, its address without a key."""
-    if not said:
-        return None
-    return forwarding.same(call, msgspec.json.decode(said), query=where(call, "")[1])
+class About(Protocol):
+    """What a service reads of a request, ``body`` as its JSON."""
+
+    body: Any
+
+    def facts(self) -> Facts:
+        """What conditions of a route are about."""
+        ...
+
+
+A = TypeVar("A", bound=About)
+
+
+class Body(forwarding.Whole, Generic[A]):
+    """A body in JSON on its way."""
+
+    def __init__(self, call: Call, data: bytes, asked: A) -> None:
+        self._call, self._data, self._asked = call, data, asked
+
+    @property
+    def said(self) -> bytes:
+        """The body, pictures and sound by their hash."""
+        return kept(self._asked.body)
+
+    def facts(self) -> Facts:
+        """What conditions of a route are about."""
+        return self._asked.facts()
+
+    def same(self) -> PassedRequest | None:
+        """The body as it is kept, at an address without a key."""
+        said, query = self.said, where(self._call, "")[1]
+        return forwarding.same(self._call, msgspec.json.decode(said), query=query) if said else None
 
 
 def _told(value: Any) -> Any:

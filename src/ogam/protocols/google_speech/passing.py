@@ -26,7 +26,6 @@ from ogam.gateway import bounds, routing
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.dispatch import Gateway, Target
-from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.media import Audio, sniff, wav
 from ogam.protocols import forwarding
@@ -203,24 +202,8 @@ class Asked:
         return None if measured is None else Units(audio_ms=1000 * convert.billed(*measured))
 
 
-class _Recording(forwarding.Whole):
+class _Recording(google.Body[Asked]):
     """A recording on its way."""
-
-    def __init__(self, call: Call, data: bytes, asked: Asked) -> None:
-        self._call, self._data, self._asked = call, data, asked
-
-    @property
-    def said(self) -> bytes:
-        """The body, its sound by its hash."""
-        return google.kept(self._asked.body)
-
-    def facts(self) -> Facts:
-        """Its language and length."""
-        return self._asked.facts()
-
-    def same(self) -> PassedRequest | None:
-        """The body, what was recorded or drawn by its hash."""
-        return google.same(self._call, self.said)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its seconds."""

@@ -21,7 +21,6 @@ from ogam.gateway import bounds
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.dispatch import Gateway, Target
-from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.forwarding import Head
@@ -160,29 +159,17 @@ class Asked:
         return tuple(found)
 
 
-class _Body(forwarding.Whole):
-    """A body on its way."""
+class _Body(google.Body[Asked]):
+    """Pictures or pages on their way."""
 
     def __init__(self, call: Call, data: bytes, asked: Asked, kind: type[msgspec.Struct]) -> None:
-        self._call, self._data, self._asked, self._kind = call, data, asked, kind
+        super().__init__(call, data, asked)
+        self._kind = kind
         self.features: tuple[str, ...] = every(asked)
         # Who asks for nothing is answered nothing.
         certain = bool(asked.pictures) and not google.masked(call)
         self.promised: tuple[str, ...] | None = ("responses",) if certain else ()
         self._priced = True
-
-    @property
-    def said(self) -> bytes:
-        """The body, its pictures by their hash."""
-        return google.kept(self._asked.body)
-
-    def facts(self) -> Facts:
-        """Its features and languages."""
-        return self._asked.facts()
-
-    def same(self) -> PassedRequest | None:
-        """The body, what was recorded or drawn by its hash."""
-        return google.same(self._call, self.said)
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its pictures and their features."""
