@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -23,22 +24,21 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from ogam import registry  # noqa: E402
+from ogam.capabilities import languages  # noqa: E402
 from ogam.capabilities.base import CancelledWork, cancellable  # noqa: E402
 from ogam.capabilities.translation import TranslateRequest, TranslateResult  # noqa: E402
-from ogam.engines.ctranslate2_translator import (  # noqa: E402
-    _joined,
-    _Way,
-    languages,
-    sentences,
-)
+from ogam.engines.ctranslate2_translator import marks, sentences  # noqa: E402
+from ogam.engines.ctranslate2_translator.model import _joined, _Way  # noqa: E402
 from ogam.errors import (  # noqa: E402
     ConfigurationError,
+    InvalidRequestError,
     NotConfiguredError,
     OgamError,
     UnknownLanguageError,
     UnsupportedOptionError,
 )
-from ogam.training import translation  # noqa: E402
+from ogam.training import translation, translation_settings  # noqa: E402
+from ogam.training.translation_data import SentencePieceTokens  # noqa: E402
 from ogam.training.translation_settings import Settings  # noqa: E402
 
 WORDS = {
@@ -159,6 +159,113 @@ def test_formality_is_refused_unless_only_preferred(engine: Any) -> None:
         with pytest.raises(UnsupportedOptionError, match="formality"):
             ask(engine, "red dog.", formality=wanted)
     assert ask(engine, "red dog.", source="en", formality="prefer_more").text == "rot Hund."
+
+
+@pytest.fixture(scope="module")
+def grown(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The model above, gone on with: Japanese, politeness, corrections and marks besides."""
+    before = torch.get_num_threads()
+    place = tmp_path_factory.mktemp("grown")
+    draw = random.Random(8)
+    japanese = ["赤い", "青い", "大きい", "小さい", "犬", "猫", "鳥", "魚"]
+    rows = ["source\ttarget\tsource_language\tlanguage"]
+    for _ in range(400):
+        numbers = [draw.randrange(8) for _ in range(draw.randrange(1, 5))]
+        english, german = sentence(numbers, "en"), sentence(numbers, "de")
+        one, two = marks.MARKS[:2]
+        twice = german.replace(" ", " als als ", 1)
+        rows += [
+            f"{english}\t{german}\ten\tde",
+            f"{english}\tBitte {german}\ten\tde-x-formal",
+            f"{english}\t{''.join(japanese[one] for one in numbers)}。\ten\tja",
+            f"{one} {english}\t{one} {german}\ten\tde",
+            f"{one} {two} {english}\t{one} {two} {german}\ten\tde",
+            f"{twice}\t{german}\tde\tde-x-correct",
+        ]
+    (place / "data.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    settings = msgspec.structs.replace(
+        translation_settings.settings_of(folder.parent),
+        train=(str(place / "data.tsv"),),
+        start=str(folder.parent),
+        vocabulary=140,
+        updates=400,
+        max_tokens=24,
+    )
+    done = translation.train(settings, place / "run")
+    torch.set_num_threads(before)
+    assert done.model is not None
+    made = registry.Registry()
+    yield made.get(f"ctranslate2_translator/{done.model}")
+    made.close()
+
+
+def test_a_run_begun_from_another_learns_and_keeps(grown: Any, folder: Path) -> None:
+    assert ask(grown, "red dog.", source="en").text == "rot Hund."
+    assert ask(grown, "red dog.", target="ja").text == "赤い犬。"
+    assert grown.languages() == (("en", "de"), ("en", "ja")), "a manner is no language"
+    own, first = (
+        SentencePieceTokens(Path(one) / "spm.model").vocabulary
+        for one in (grown._ref.folder, folder)
+    )
+    assert own[: len(first)] == first, "numbers stay"
+
+
+def test_manners_are_asked_for(grown: Any) -> None:
+    assert grown.formal == ["de"]
+    assert grown.corrected == ["de"]
+    for wanted in ("more", "prefer_more"):
+        assert ask(grown, "red dog.", formality=wanted).text == "Bitte rot Hund."
+    assert ask(grown, "red dog.", source="en", formality="prefer_less").text == "rot Hund."
+    with pytest.raises(UnsupportedOptionError, match="formality in 'de'"):
+        ask(grown, "red dog.", formality="less")
+    with pytest.raises(UnsupportedOptionError, match="formality in 'ja'"):
+        ask(grown, "red dog.", target="ja", formality="more")
+    fixed = ask(grown, "rot als als Hund.", target="de-x-correct")
+    assert (fixed.text, fixed.translations[0].source) == ("rot Hund.", "de")
+    with pytest.raises(UnknownLanguageError, match="'ja-x-correct'"):
+        ask(grown, "犬。", target="ja-x-correct")
+
+
+def test_numbers_are_carried_over(grown: Any) -> None:
+    texts = ("48213 red dog.", "red dog.", "12:30 big cat. 2024 fish.")
+    assert ask(grown, *texts, source="en").texts == (
+        "48213 rot Hund.",
+        "rot Hund.",
+        "12:30 groß Katze. 2024 Fisch.",
+    )
+    (one,) = ask(grown, "48213 red dog.", source="en", alternatives=3).translations
+    assert all("48213" in text and "\ue000" not in text for text in (one.text, *one.alternatives))
+    # Where the model does not put the marks as they should be, it gets the text as it is.
+    lost = ask(grown, "red 48213 dog 48214 cat 48215 fish 48216 bird 48217.", source="en").text
+    assert lost and not re.search("[\ue000-\ue00f]", lost)
+
+
+@given(st.text())
+def test_marks_stand_for_what_was_there(text: str) -> None:
+    masked, kept = marks.masked(text)
+    assert marks.filled(masked, kept) == text
+    assert marks.masked(masked) == ((masked, []) if kept else (masked, kept))
+
+
+def test_what_is_marked() -> None:
+    masked, kept = marks.masked("Mail a.b@c.org 3 times, {name}: 19.99 or 1,234.50 in AB-1234, x1.")
+    assert kept == ["a.b@c.org", "{name}", "19.99", "1,234.50", "AB-1234"]
+    assert masked == "Mail \ue000 3 times, \ue001: \ue002 or \ue003 in \ue004, x1."
+    assert marks.filled("\ue001 \ue000", ["1", "2"]) == "2 1"
+    for lost in ("", "\ue000", "\ue000\ue000", "\ue000\ue001\ue002"):
+        assert marks.filled(lost, ["1", "2"]) is None
+
+
+def test_a_beginning_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
+    run = folder.parent
+    settings = translation_settings.settings_of(run)
+    other = msgspec.structs.replace(settings, start=str(run), d_model=64)
+    with pytest.raises(InvalidRequestError, match="d_model is 64, and 32 in the run"):
+        translation.train(other, tmp_path / "run")
+    nowhere = msgspec.structs.replace(settings, start=str(tmp_path / "none"))
+    with pytest.raises(InvalidRequestError, match="holds no run"):
+        translation.train(nowhere, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_glossary_is_kept_or_refused(engine: Any) -> None:

@@ -344,7 +344,7 @@ def test_a_marian_model_translates_as_in_transformers(pieces, tmp_path, monkeypa
     made = convert(tmp_path / "in", tmp_path / "out")
     assert (made.engine, made.capabilities) == ("ctranslate2_translator", ("translate",))
     assert manifest(tmp_path / "out")["languages"] == [["en", "de"]]
-    monkeypatch.setattr(ctranslate2_translator, "BEAM", 1)
+    monkeypatch.setattr(ctranslate2_translator.model, "BEAM", 1)
     translator = engine(CTranslate2TranslatorEngine, tmp_path / "out")
     tokenizer = hf.AutoTokenizer.from_pretrained(tmp_path / "in")
     for text in ("the cat sat on the mat", "a red dog ran"):
@@ -394,7 +394,7 @@ def test_a_model_between_many_languages_is_told_both(pieces, tmp_path, monkeypat
     assert made.engine == "ctranslate2_translator"
     about = manifest(tmp_path / "out")
     assert about["source_tokens"]["en"] == "__en__" and len(about["between"]) > 90
-    monkeypatch.setattr(ctranslate2_translator, "BEAM", 1)
+    monkeypatch.setattr(ctranslate2_translator.model, "BEAM", 1)
     translator = engine(CTranslate2TranslatorEngine, tmp_path / "out")
     tokenizer = hf.AutoTokenizer.from_pretrained(folder, src_lang="en")
     for target in ("de", "fr"):

@@ -16,7 +16,7 @@ import pytest
 from deepl import http_client
 
 from ogam.config import Config, Route, Routes, Server
-from ogam.protocols.deepl import routes
+from ogam.protocols.deepl import patient
 from ogam.vendors import VendorSettings
 
 from .conftest import KEY, Address, running
@@ -162,7 +162,7 @@ def test_a_step_for_any_model_leaves_the_clients(tmp_path: Any) -> None:
 def test_a_slow_vendor_is_waited_for_while_the_connection_is_kept_alive(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "PATIENCE", 0.2)
+    monkeypatch.setattr(patient, "PATIENCE", 0.2)
     body = b'{"text":["a"],"target_lang":"DE"}'
     with before(tmp_path, [1.0, answer(200, TRANSLATED)]) as (address, said):
         got = post(address, "/v2/translate", body)

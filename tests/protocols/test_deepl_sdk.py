@@ -27,7 +27,7 @@ from ogam.capabilities.base import ModelRef, Units
 from ogam.capabilities.translation import TranslateRequest, TranslateResult, Translation
 from ogam.config import Config, Routes
 from ogam.errors import EngineError, UnsupportedOptionError
-from ogam.protocols.deepl import routes, routes_documents
+from ogam.protocols.deepl import patient, routes_documents
 
 from .conftest import KEY, Address, running
 
@@ -373,7 +373,7 @@ def test_writing_goes_to_the_text_engine_or_is_refused(fake_server, words):
 
 
 def test_a_slow_answer_is_sent_once(words, monkeypatch):
-    monkeypatch.setattr(routes, "PATIENCE", 0.2)
+    monkeypatch.setattr(patient, "PATIENCE", 0.2)
     monkeypatch.setattr(http_client, "max_network_retries", 3)
     monkeypatch.setattr(http_client, "min_connection_timeout", 1.0)
     WordsEngine.calls = 0

@@ -387,3 +387,27 @@ def test_the_command_trains_and_says_how_well(text, tmp_path, capsys):
     command.main([*arguments.split(), *more.split()], standalone_mode=False)
     found = json.loads(capsys.readouterr().out)
     assert found["bits_per_byte"] > 0 and Path(found["model"], "model.bin").exists()
+
+
+def test_a_run_begins_where_another_ended(text, tmp_path, capsys):
+    typer = pytest.importorskip("typer")
+    from ogam.cli.train_language_model import app
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    before = train(first, settings(text, steps=40))
+    other = tmp_path / "other.txt"
+    other.write_text(TEXT[::-1], encoding="utf-8")
+    command = typer.main.get_command(app)
+    # Its shape is the other's, without being said.
+    arguments = f"{other} -o {second} --start {first} --steps 1 --lr 1e-9 --batch 2 --threads 1"
+    command.main([*arguments.split(), "--valid", str(text), "--json"], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    assert found["bits_per_byte"] == pytest.approx(before.bits_per_byte, rel=0.1)
+    tokenizers = [(one / "data" / "tokenizer.json").read_bytes() for one in (first, second)]
+    assert tokenizers[0] == tokenizers[1]
+    assert not same(weights(first), weights(second)), "it went on"
+    with pytest.raises(InvalidRequestError, match="layers is 2, and 1 in the run"):
+        train(tmp_path / "third", settings(text, start=str(first), layers=2))
+    with pytest.raises(InvalidRequestError, match="has its tokenizer"):
+        train(tmp_path / "third", settings(text, start=str(first), tokenizer=str(tmp_path)))
+    assert not (tmp_path / "third").exists()

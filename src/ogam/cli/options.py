@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, BinaryIO
+from collections.abc import Iterable
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -26,6 +27,12 @@ Output = Annotated[
 ]
 Device = Annotated[
     str, typer.Option(metavar="DEVICE", help="Compute on auto, cpu, cuda, cuda:1 or mps.")
+]
+Start = Annotated[
+    str,
+    typer.Option(
+        metavar="RUN", help="Begin from this run, which ended: its weights, tokens and shape."
+    ),
 ]
 TextFiles = Annotated[
     bool, typer.Option("--file", "-f", help="The arguments are text files (UTF-8).")
@@ -113,3 +120,13 @@ def _piped(command: str) -> str:
     if sys.stdin is None or sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         raise WrongUseError("There is no text: give one, or pipe it in.", command)
     return read_text("-")
+
+
+def taken_over(ctx: typer.Context, start: Any, names: Iterable[str]) -> dict[str, Any]:
+    """The options of ``names`` that were not given, as the settings ``start`` have them."""
+    return {
+        name: getattr(start, name)
+        for name in names
+        # The enumeration is click's own, which typer does not show.
+        if getattr(ctx.get_parameter_source(name), "name", "") == "DEFAULT"
+    }

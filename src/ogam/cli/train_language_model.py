@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, taken_over
 
 app = new_app()
 _COMMAND = "ogam train language-model"
@@ -17,6 +17,7 @@ _COMMAND = "ogam train language-model"
 @app.command()
 def language_model(
     *,
+    ctx: typer.Context,
     files: Annotated[
         list[str] | None, typer.Argument(metavar="FILE...", help="Text files (UTF-8).")
     ] = None,
@@ -26,6 +27,7 @@ def language_model(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run, under its own settings.")
     ] = False,
+    start: Start = "",
     valid: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="Validate on this. Repeatable.")
     ] = None,
@@ -72,12 +74,14 @@ def language_model(
     Ends in FOLDER/model: ogam generate -m ctranslate2_generator/./FOLDER/model "Once"
     """
     from ogam.training import language_model as trainer
+    from ogam.training.runs import settings_of
 
     if not files and not resume:
         raise WrongUseError("Give text files to train on.", _COMMAND)
     if files and resume:
         raise WrongUseError("--resume takes the run's own files and settings.", _COMMAND)
     options: dict[str, Any] = {
+        "start": start,
         "held_out": held_out,
         "lines": lines,
         "tokenizer": tokenizer,
@@ -102,6 +106,8 @@ def language_model(
         "valid_every": valid_every,
         "save_every": save_every,
     }
+    if start:
+        options |= taken_over(ctx, settings_of(Path(start), trainer.Settings), trainer.SAME)
     if resume:
         score = trainer.resume(out)
     else:

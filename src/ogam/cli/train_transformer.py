@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, taken_over
 from ogam.errors import InvalidRequestError
 
 app = new_app()
@@ -67,6 +67,7 @@ def transformer(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run; without DATA, as it was begun.")
     ] = False,
+    start: Start = "",
     valid: Files = None,
     test: Files = None,
     source_column: Annotated[str, typer.Option(help="The column of the source.")] = "source",
@@ -156,6 +157,7 @@ def transformer(
     import msgspec
 
     from ogam.training import processes, translation, translation_settings
+    from ogam.training.translation_start import SAME
 
     if data:
         given: dict[str, Any] = {
@@ -163,6 +165,8 @@ def transformer(
             for one in translation_settings.Settings.__struct_fields__
             if one in ctx.params and ctx.params[one] is not None
         }
+        if start:
+            given |= taken_over(ctx, translation_settings.settings_of(Path(start)), SAME)
         given["train"] = [str(one) for one in data]
         for part, files in (("valid", valid), ("test", test)):
             given[part] = [str(one) for one in files or []]

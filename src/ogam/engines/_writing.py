@@ -28,12 +28,14 @@ _POLL_SECONDS = 0.1
 # 16 sequences (float32; 70, 279 and 345 in 8 bits), each with up to 75 MB of keys and values.
 _SEQUENCES = 16
 # What a base model reads for a conversation: the messages one after the other, a line each.
-# A manifest's "template" replaces any of these; "answer" stands after the last message.
+# A manifest's "template" replaces any of these; "answer" stands after the last message, and
+# "stop", where there is one, begins what is no longer the answer.
 TEMPLATE = {
     "system": "{content}\n",
     "user": "{content}\n",
     "assistant": "{content}\n",
     "answer": "",
+    "stop": "",
 }
 
 

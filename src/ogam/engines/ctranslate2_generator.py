@@ -83,9 +83,10 @@ class CTranslate2GeneratorEngine:
         model = self._load()
         prompt = model.prompt(request)
         most = room(len(prompt), request, model.context)
-        sequences = [
-            Growing(model.decode, model.ends, request.stop, most) for _ in range(request.n)
-        ]
+        stop, decode = request.stop, model.decode
+        if request.messages:
+            stop, decode = (*stop, *model.stop), model.answer
+        sequences = [Growing(decode, model.ends, stop, most) for _ in range(request.n)]
         yield from streamed(
             self._ref,
             len(prompt),
@@ -122,6 +123,7 @@ class _Model:
         manifest = _manifest(folder)
         self.context: int = manifest["context"]
         self._template: dict[str, str] = {**TEMPLATE, **manifest.get("template", {})}
+        self.stop: tuple[str, ...] = (self._template["stop"],) if self._template["stop"] else ()
         self._library: Any = ctranslate2
         # Where a CPU has no int8 the library says so on standard error and uses float32.
         self._library.set_log_level(logging.ERROR)
@@ -163,6 +165,11 @@ class _Model:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids; bytes that are not whole characters become U+FFFD."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def answer(self, ids: Sequence[int]) -> str:
+        """The text of an answer: the space between "A:" and its first word is none of it."""
+        text = self.decode(ids)
+        return text.lstrip(" ") if self._template["answer"] else text
 
     def start(
         self, prompt: list[str], most: int, request: GenerateRequest, take: Take

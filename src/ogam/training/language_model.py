@@ -58,13 +58,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     x ``accumulate`` blocks of ``context`` tokens. The learning rate rises to
     ``learning_rate`` in ``warmup`` steps and falls along a cosine to a tenth of it.
     ``threads`` 0 leaves their number to torch; ``device`` is as in
-    :func:`ogam.training.devices.find`.
+    :func:`ogam.training.devices.find`. ``start`` is the folder of an ended run of the same shape
+    to begin from, with its weights and its tokenizer.
     """
 
     files: tuple[str, ...]
     valid: tuple[str, ...] = ()
     held_out: float = 0.02
     lines: bool = False
+    start: str = ""
     tokenizer: str = ""
     vocabulary: int = 8192
     d_model: int = 256
@@ -110,6 +112,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not self.valid and not 0 < self.held_out < 0.5:
             raise InvalidRequestError("held_out must lie between 0 and 0.5.", param="held_out")
+
+
+# What a run takes over from the one it begins from.
+SAME = ("d_model", "layers", "heads", "context")
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +180,8 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
+        if settings.start:
+            _check_start(settings)
         tokenizer, training, validation = _prepare(folder, settings)
     except InvalidRequestError:
         if not resume:  # nothing was there before, and nothing in it is worth keeping
@@ -204,17 +212,42 @@ def export_again(run: Path, folder: Path) -> None:
     with needs("train"):
         from tokenizers import Tokenizer
     settings = settings_of(run, Settings)
+    weights = _ended(run)
+    tokenizer: Any = Tokenizer.from_file(str(run / "data" / "tokenizer.json"))
+    model = _network(settings, tokenizer)
+    _put(weights, dict(model.named_parameters()))
+    from ogam.training import export_language_model
+
+    export_language_model.write(folder, model, tokenizer, settings.quantization)
+
+
+def _ended(run: Path) -> dict[str, Tensor]:
+    """The weights that the ended run in ``run`` exported."""
     best = WatchedRun(run).load_best()
     if best is None or not (run / "model").exists():
         raise InvalidRequestError(
             f"The run {run} has not ended.", hint="Go on with it by --resume first."
         )
-    tokenizer: Any = Tokenizer.from_file(str(run / "data" / "tokenizer.json"))
-    model = _network(settings, tokenizer)
-    _put(best[0], dict(model.named_parameters()))
-    from ogam.training import export_language_model
+    return best[0]
 
-    export_language_model.write(folder, model, tokenizer, settings.quantization)
+
+def _check_start(settings: Settings) -> None:
+    """Refuse a beginning that does not fit."""
+    start = settings_of(Path(settings.start), Settings)
+    if settings.tokenizer:
+        raise InvalidRequestError(
+            "A run that begins from another has its tokenizer.",
+            hint="Leave --tokenizer out.",
+            param="tokenizer",
+        )
+    for name in SAME:
+        ours, theirs = getattr(settings, name), getattr(start, name)
+        if ours != theirs:
+            raise InvalidRequestError(
+                f"{name} is {ours}, and {theirs} in the run to begin from.",
+                hint=f"It cannot change: give {theirs}.",
+                param=name,
+            )
 
 
 def evaluate(
@@ -300,6 +333,8 @@ class _Trainer:
         last = run.load_last()
         if last is not None:
             self._restore(*last)
+        elif settings.start:
+            self._load_weights(_ended(Path(settings.start)))
 
     def run_steps(self) -> bool:
         """Train to the last step; False where the run was asked to stop."""
@@ -494,8 +529,9 @@ def _prepare(folder: Path, settings: Settings) -> tuple[Tokenizer, Stream, Strea
     except OSError as error:
         raise OutputError(f"{place} cannot be made: {error.strerror}.") from None
     paths = [Path(path) for path in settings.files]
-    if settings.tokenizer:
-        tokenizer = texts.load_tokenizer(Path(settings.tokenizer))
+    given = settings.tokenizer or (settings.start and str(Path(settings.start) / "data"))
+    if given:
+        tokenizer = texts.load_tokenizer(Path(given))
     else:
         tokenizer = texts.train_tokenizer(paths, settings.vocabulary, lines=settings.lines)
     files.write(place / "tokenizer.json", tokenizer.to_str().encode())

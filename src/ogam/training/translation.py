@@ -28,7 +28,13 @@ from torch import Tensor
 
 from ogam.errors import EngineError, InvalidRequestError
 from ogam.media import files
-from ogam.training import _attention, _progress, translation_corpus, translation_result
+from ogam.training import (
+    _attention,
+    _progress,
+    translation_corpus,
+    translation_result,
+    translation_start,
+)
 from ogam.training.export_translator import Scores
 from ogam.training.processes import Processes, joined
 from ogam.training.runs import Run, WatchedRun, load_checkpoint
@@ -59,6 +65,8 @@ def train(settings: Settings, folder: Path, *, resume: bool = False) -> Outcome:
     loss is no longer a number, OutputError where the folder cannot be written.
     """
     check(settings)
+    if settings.start:
+        translation_start.check(settings)
     fixed = {
         name: value for name, value in msgspec.to_builtins(settings).items() if name not in FREE
     }
@@ -73,7 +81,10 @@ def train(settings: Settings, folder: Path, *, resume: bool = False) -> Outcome:
             free = {name: getattr(settings, name) for name in FREE}
             files.write(folder / "free.json", msgspec.json.encode(free) + b"\n")
         corpus = translation_corpus.load(settings, folder)
-    return fit(run, settings, corpus, processes=processes)
+    initial = None
+    if settings.start and not run.checkpoints():
+        initial = translation_start.weights(settings, corpus.tokens.vocabulary)
+    return fit(run, settings, corpus, initial, processes=processes)
 
 
 def fit(

@@ -12,7 +12,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -20,12 +20,15 @@ from ogam.errors import ConfigurationError, InvalidRequestError
 from ogam.extras import needs
 from ogam.media import files
 from ogam.training import data
+from ogam.training import translation_pieces as pieces
 from ogam.training.data import Pair
 from ogam.training.transformer import END, SPECIALS, UNKNOWN
 
 Tokenization = Literal["sentencepiece", "space"]
 _MARK = re.compile(r"<(pad|s|/s|unk|2[A-Za-z0-9-]+)>")
-_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+# Characters that stand for something to carry over as it is, such as a number: never cut.
+_WHOLE = re.compile("[\ue000-\ue00f]")
 
 
 class Languages(NamedTuple):
@@ -187,18 +190,30 @@ class SpaceTokens:
 
 
 def make_tokens(
-    folder: Path, kind: Tokenization, texts: Sequence[Text], extra: Sequence[str], size: int
+    folder: Path,
+    kind: Tokenization,
+    texts: Sequence[Text],
+    extra: Sequence[str],
+    size: int,
+    *,
+    grow: bytes = b"",
 ) -> Tokens:
     """The run's tokens: trained on its texts the first time, read from ``folder`` after that.
 
     ``extra`` are tokens no text can hold, such as <2de>; ``size`` is the vocabulary's, all
-    counted; with "space" the rarest words beyond it are unknown (0: none is).
+    counted; with "space" the rarest words beyond it are unknown (0: none is). SentencePiece
+    never cuts U+E000 to U+E00F; ``grow`` is a model of its to add to.
     """
-    sides = (side for text in texts for side in text[:2])
+    sides = [side for text in texts for side in text[:2]]
     if kind == "sentencepiece":
         file = folder / "spm.model"
         if not file.exists():
-            files.write(file, _train_sentencepiece(sides, extra, size))
+            whole = sorted({found for side in sides for found in _WHOLE.findall(side)})
+            if grow:
+                model = pieces.grown(grow, sides, extra, whole, size)
+            else:
+                model = pieces.learned(sides, extra, whole, size)
+            files.write(file, model)
         return SentencePieceTokens(file)
     file = folder / "vocabulary.json"
     if not file.exists():
@@ -209,46 +224,6 @@ def make_tokens(
         whole = [*SPECIALS, *extra, *words]
         files.write(file, json.dumps(whole[: size or None], ensure_ascii=False).encode())
     return SpaceTokens(json.loads(file.read_bytes()))
-
-
-def _train_sentencepiece(texts: Iterable[str], extra: Sequence[str], size: int) -> bytes:
-    import io
-
-    with needs("train"):
-        import sentencepiece
-    library: Any = sentencepiece
-    model = io.BytesIO()
-    try:
-        library.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
-            model_writer=model,
-            # The same model from the same texts whatever the number of threads, which unigram's
-            # sums of floats do not promise.
-            model_type="bpe",
-            vocab_size=size,
-            pad_id=0,
-            bos_id=1,
-            eos_id=2,
-            unk_id=3,
-            pad_piece=SPECIALS[0],
-            bos_piece=SPECIALS[1],
-            eos_piece=SPECIALS[2],
-            unk_piece=SPECIALS[3],
-            # Control symbols are never found in a text, so none can ask for a language.
-            control_symbols=list(extra),
-            max_sentence_length=data.LONGEST_LINE,
-            num_threads=1,
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        # Its message is C++ with a place in the source; the numbers at the end are of use.
-        raise InvalidRequestError(
-            f"SentencePiece makes no vocabulary of {size} from this text: "
-            f"{str(error).rpartition(']')[2].strip() or error}",
-            hint="Choose another --vocabulary, smaller for little text.",
-            param="vocabulary",
-        ) from None
-    return model.getvalue()
 
 
 def numbers(tokens: Tokens, texts: Sequence[Text], *, tagged: bool) -> list[Example]:

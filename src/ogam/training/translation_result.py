@@ -28,11 +28,13 @@ def export(
     """Write ``folder``/model and return it; ``summary`` says how the weights came about."""
     vocabulary = corpus.tokens.vocabulary
     targets = sorted({target for _, target in corpus.pairs})
+    # A manner of a language (de-x-formal) has a token and is no language of its own.
+    pairs = tuple(pair for pair in corpus.pairs if "-x-" not in pair[1])
     about = {
         "name": settings.name or folder.resolve().name,
         "licence": settings.licence,
         "source": f"trained on {', '.join(Path(one).name for one in settings.train)}",
-        "languages": corpus.pairs,
+        "languages": pairs,
         "target_tokens": {one: target_token(one) for one in targets} if corpus.tagged else {},
         "tokens": corpus.tokens.kind,
         "max_tokens": settings.max_tokens,
@@ -62,18 +64,20 @@ def export_again(run: Path, folder: Path) -> None:
     export_translator.write(
         folder,
         settings.shape(len(tokens.vocabulary)),
-        _chosen(WatchedRun(run)),
+        chosen(run),
         tokens.vocabulary,
         tokenizer=tokens.file,
         precision=settings.precision,
     )
 
 
-def _chosen(run: WatchedRun) -> dict[str, Tensor]:
+def chosen(folder: Path) -> dict[str, Tensor]:
+    """The weights that the ended run in ``folder`` exported."""
+    run = WatchedRun(folder)
     best = run.load_best()
-    if best is None or not (run.folder / "model").exists():
+    if best is None or not (folder / "model").exists():
         raise InvalidRequestError(
-            f"The run {run.folder} has not ended.", hint="Go on with it by --resume first."
+            f"The run {folder} has not ended.", hint="Go on with it by --resume first."
         )
     weights, state = best
     means = [one["average_loss"] for one in run.history() if "average_loss" in one]

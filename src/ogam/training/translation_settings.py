@@ -32,9 +32,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     without a better one the run ends (0: never). ``average``: the last so many weights, one a
     validation, are averaged at the end. ``amp`` is the precision of the arithmetic in training.
     ``accumulate`` counts the batches of an update over all processes, ``threads`` those of each.
+    ``start`` is the folder of an ended run of the same shape to begin from: its weights, and its
+    tokens, to which new ones are added until there are ``vocabulary``.
+
+    A target language may name a manner of it by BCP 47's private use, such as de-x-formal.
     """
 
     train: tuple[str, ...]
+    start: str = ""
     valid: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     columns: Columns = Columns()

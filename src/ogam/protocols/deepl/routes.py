@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ogam.capabilities.languages import guess
-from ogam.capabilities.text_generation import GenerateResult
 from ogam.capabilities.translation import TranslateRequest, TranslateResult
-from ogam.errors import EngineError, InvalidRequestError, NotConfiguredError
+from ogam.errors import InvalidRequestError
 from ogam.gateway import characters
-from ogam.markup.segments import wordy
 from ogam.protocols.deepl import convert, errors, languages, passing, wire
 from ogam.protocols.deepl import routes_documents as documents
 from ogam.protocols.deepl import routes_glossaries as glossaries
+from ogam.protocols.deepl import routes_improving as improving
+from ogam.protocols.deepl.patient import patiently
 from ogam.protocols.deepl.state import form, read, state
 from ogam.protocols.deepl.translating import Order, carry_out
 from ogam.protocols.deepl.translating import languages as known_languages
-from ogam.protocols.serving import Call, Patient, Protocol, Route, reply
+from ogam.protocols.serving import Call, Protocol, Route, reply
 
 _PAGES = "https://developers.deepl.com/api-reference"
-# What DeepL improves. https://developers.deepl.com/api-reference/improve-text
-_IMPROVED = ("en", "de", "fr", "es", "it", "pt", "ja", "ko", "zh")
-# The SDK waits ten seconds for a byte and then sends all again.
-PATIENCE = 4.0
 
 
 async def translate(call: Call) -> Response:
     """Up to fifty texts."""
     await call.request.body()  # while the client sends it: what follows may take long
-    return _patiently(call, _answered(call))
+    return patiently(call, _answered(call))
 
 
 async def _answered(call: Call) -> Response:
@@ -89,66 +83,6 @@ async def _translated(call: Call, body: wire.TranslateBody, order: Order) -> Res
     return reply(wire.Translations(translations=translations), done.result)
 
 
-async def rephrase(call: Call) -> Response:
-    """Texts, better written."""
-    await call.request.body()
-    return _patiently(call, _improving(call, wire.RephraseBody))
-
-
-async def correct(call: Call) -> Response:
-    """Texts without their mistakes."""
-    await call.request.body()
-    return _patiently(call, _improving(call, wire.CorrectBody))
-
-
-async def _improving(
-    call: Call, kind: type[wire.RephraseBody] | type[wire.CorrectBody]
-) -> Response:
-    passed = await passing.improvements(call, kind)
-    if passed is not None:
-        return passed
-    body = await read(call, kind)
-    convert.check_texts(body.text)
-    if not all(wordy(one) for one in body.text):
-        raise InvalidRequestError("A text is empty.", param="text")
-    order, target = convert.improving(body)
-    _instructed(call)
-    return await _improved(call, body, order, target)
-
-
-def _instructed(call: Call) -> None:
-    """An error before anything is sent, where nothing here does as it is told."""
-    name = call.gateway.models("generate", None)[0]
-    call.gateway.engine("generate", name)
-    about = call.gateway.registry.manifest(name)
-    if about is not None and not about.instructed:
-        raise NotConfiguredError(
-            f"{name} continues texts and follows no instructions: it cannot rephrase or correct.",
-            hint="Put a model that can first on the route for generate in ogam.toml.",
-        )
-
-
-async def _improved(
-    call: Call, body: wire.RephraseBody | wire.CorrectBody, order: str, target: str | None
-) -> Response:
-    improvements: list[wire.Improvement] = []
-    for text in body.text:
-        made: GenerateResult = await call.answer(
-            "generate", convert.improve_request(order, text), GenerateResult
-        )
-        if not made.text.strip():
-            raise EngineError(f"{made.model} gave no text.")
-        source = guess(text, _IMPROVED)
-        improvements.append(
-            wire.Improvement(
-                text=made.text.strip(),
-                detected_source_language=source,
-                target_language=target or source,
-            )
-        )
-    return reply(wire.Improvements(improvements=improvements))
-
-
 async def list_languages(call: Call) -> Response:
     """The languages of the route's engine, as sources or as targets."""
     kind = call.request.query_params.get("type", "")
@@ -173,10 +107,6 @@ async def usage(call: Call) -> Response:
     """The characters that the key's translations came to this month."""
     count, limit = await characters.used(call.gateway, call.key, "translate", "deepl")
     return reply(wire.Usage(character_count=count, character_limit=limit))
-
-
-def _patiently(call: Call, work: Awaitable[Response]) -> Response:
-    return Patient(work, lambda error: errors.failure(error, call), after=PATIENCE)
 
 
 def _key(request: Request) -> str | None:
@@ -222,7 +152,7 @@ PROTOCOL = Protocol(
         Route(
             method="POST",
             path="/v2/write/rephrase",
-            handler=rephrase,
+            handler=improving.rephrase,
             summary="Improve texts.",
             page=f"{_PAGES}/improve-text",
             body=wire.RephraseBody,
@@ -231,7 +161,7 @@ PROTOCOL = Protocol(
         Route(
             method="POST",
             path="/v2/write/correct",
-            handler=correct,
+            handler=improving.correct,
             summary="Correct texts.",
             page=f"{_PAGES}/correct-text",
             body=wire.CorrectBody,
