@@ -5,8 +5,8 @@
 Each client sends one request after the other, drawn at random: OpenAI, ElevenLabs, DeepL, Google
 Vision and Google Speech, whole and streamed, some through OpenAI's own SDK. Every reply must equal
 the one given to the same request alone, but for times and names made anew; a refusal that says it
-is overload (429) is counted by itself. Speech, vision (codes and colours), embedding and
-classification are the models that ship; the other routes lead to ``fake``.
+is overload (429) is counted by itself. Every route leads to what ships. Two of the clients are
+OpenAI's own SDK, three speak gRPC: pictures, speech, and speech as it is said.
 
 Memory is what the server and its children hold. Exit with 1 where anything differed or failed, or
 where it grew by more than 5 % after the first minute (the first third of a shorter run).
@@ -24,12 +24,21 @@ import statistics
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from _hostile import PNG, sound
-from _server import STARTERS, memory, server
+from _server import STARTERS, Started, memory, server
 
-ROUTES = {**STARTERS, "see": "opencv"}
+ROUTES = {
+    **STARTERS,
+    "see": "opencv",
+    "generate": "starter/write",
+    "translate": "starter/translate",
+    "transcribe": "pocketsphinx",
+}
+_HEAR = "/google.cloud.speech.v1.Speech"
+SAMPLE = Path(__file__).parents[1] / "samples" / "speech" / "LJ001-0008.flac"
 BOUNDARY = "a-boundary"
 # What is made anew for each reply.
 ANEW = re.compile(
@@ -174,11 +183,51 @@ def _near(one: list[float], other: list[float]) -> bool:
     )
 
 
+def _rpcs() -> list[tuple[str, str, list[bytes], Any]]:
+    """Calls by gRPC: a name, the method, its messages, and how what came back is read."""
+    from google.cloud import speech_v1 as speech
+    from google.cloud import vision_v1 as vision
+
+    from ogam import Audio
+
+    config = speech.RecognitionConfig(
+        language_code="en-US", encoding="LINEAR16", sample_rate_hertz=16_000
+    )
+    pcm = b"".join(Audio(str(SAMPLE)).blocks(16_000, 1))
+    picture = vision.BatchAnnotateImagesRequest(
+        requests=[{"image": {"content": PNG}, "features": [{"type_": "IMAGE_PROPERTIES"}]}]
+    )
+    asked = speech.RecognizeRequest(config=config, audio={"content": pcm})
+    begin = speech.StreamingRecognizeRequest(streaming_config={"config": config})
+    parts = [pcm[at : at + 16_000] for at in range(0, len(pcm), 16_000)]
+    sound = [speech.StreamingRecognizeRequest(audio_content=part) for part in parts]
+
+    def seen(replies: list[bytes]) -> Any:
+        return vision.BatchAnnotateImagesResponse.deserialize(replies[0]).responses[0]
+
+    def heard(replies: list[bytes]) -> Any:
+        answer = speech.RecognizeResponse.deserialize(replies[0])
+        return [one.alternatives[0].transcript for one in answer.results]
+
+    def said(replies: list[bytes]) -> Any:
+        found = [speech.StreamingRecognizeResponse.deserialize(one) for one in replies]
+        ended = [one for answer in found for one in answer.results if one.is_final]
+        return [one.alternatives[0].transcript for one in ended]
+
+    stream = [type(begin).serialize(begin), *(type(one).serialize(one) for one in sound)]
+    see = "/google.cloud.vision.v1.ImageAnnotator/BatchAnnotateImages"
+    return [
+        ("vision, gRPC", see, [type(picture).serialize(picture)], seen),
+        ("speech, gRPC", f"{_HEAR}/Recognize", [type(asked).serialize(asked)], heard),
+        ("speech as it is said, gRPC", f"{_HEAR}/StreamingRecognize", stream, said),
+    ]
+
+
 class Soak:
     """The clients and what they found."""
 
-    def __init__(self, port: int, pid: int, seconds: float) -> None:
-        self.port, self.pid = port, pid
+    def __init__(self, own: Started, seconds: float) -> None:
+        self.port, self.grpc, self.pid = own.port, own.grpc, own.pid
         self.every = mix()
         self.alone: list[bytes] = []
         self.counts: Counter[str] = Counter()
@@ -200,7 +249,10 @@ class Soak:
         connection.close()
         self._end = time.monotonic() + self._length
         await asyncio.gather(
-            self._watch(), *(self._client(number) for number in range(clients - 2)), *self._sdks()
+            self._watch(),
+            *(self._client(number) for number in range(clients - 5)),
+            *self._sdks(),
+            *(self._rpcs(*one) for one in _rpcs()),
         )
 
     async def _client(self, number: int) -> None:
@@ -257,6 +309,29 @@ class Soak:
 
         return [one(), one()]
 
+    async def _rpcs(self, name: str, method: str, messages: list[bytes], read: Any) -> None:
+        import grpc
+
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc}") as channel:
+            first = None
+            while time.monotonic() < self._end:
+                try:
+                    if len(messages) == 1:
+                        said = read([await channel.unary_unary(method)(messages[0])])
+                    else:
+                        begun = channel.stream_stream(method)(iter(messages))
+                        said = read([one async for one in begun])
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                        self.refused += 1
+                    else:
+                        self.wrong.append(f"{name}: {error.code()} {error.details()}")
+                    continue
+                first = first or said
+                self.counts[name] += 1
+                if not said or said != first:
+                    self.wrong.append(f"{name} differs: {said!r}, not {first!r}")
+
     async def _watch(self) -> None:
         started = time.monotonic()
         while time.monotonic() < self._end:
@@ -276,8 +351,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--clients", type=int, default=32)
     asked = parser.parse_args()
-    with server(routes=ROUTES) as own:
-        soak = Soak(own.port, own.pid, asked.seconds)
+    with server(routes=ROUTES, grpc=True) as own:
+        soak = Soak(own, asked.seconds)
         asyncio.run(soak.run(asked.clients))
         alive, told = own.alive(), own.errors().count("Traceback (most")
     for name, count in sorted(soak.counts.items()):
