@@ -104,6 +104,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 # How a route may be written.
 Written = tuple[str | Step, ...] | Route
 _ENCODER = "starter/all-MiniLM-L6-v2"
+# Speech in the languages that have a model of their own; the rest is taken for English.
+_HEARD = tuple(
+    Step(model=f"starter/speech-{one}", when=When(languages=(one,))) for one in ("de", "es")
+)
 
 
 def route(written: str | Written) -> Route:
@@ -126,7 +130,7 @@ class Routes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     generate: Written = ("starter/write",)
     speak: Written = ("espeak",)
     see: Written = ("rapidocr", "opencv")
-    transcribe: Written = ("pocketsphinx",)
+    transcribe: Written = (*_HEARD, "pocketsphinx")
     translate: Written = ("starter/translate",)
     classify: Written = ("starter/sentiment-en", "starter/sentiment-ko", _ENCODER)
     embed: Written = (_ENCODER,)

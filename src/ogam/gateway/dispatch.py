@@ -287,7 +287,8 @@ class Gateway:
         last: Any = None
         failure: BaseException | None = None
         try:
-            steps = await self._steps(route, request[0])
+            # The language of live sound stands in its options, behind the sound.
+            steps = await self._steps(route, request[-1])
             asked = Valued(capability, self._bounded(request[0]))
             walk = self.walk(trail, route, steps[:1] if live else steps, asked)
             source = self.cache.stream(

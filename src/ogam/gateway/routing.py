@@ -13,7 +13,7 @@ import msgspec
 
 from ogam.capabilities.classification import ClassifyRequest
 from ogam.capabilities.embedding import EmbedRequest
-from ogam.capabilities.speech_recognition import TranscribeRequest
+from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeRequest
 from ogam.capabilities.speech_synthesis import SpeakRequest
 from ogam.capabilities.text_generation import GenerateRequest
 from ogam.capabilities.translation import TranslateRequest
@@ -78,6 +78,8 @@ def facts(request: Any, seconds: float | None = None) -> Facts:
             return Facts(characters=sum(map(len, texts)))
         case TranscribeRequest(options=options):
             return Facts(languages=_of(options.language), seconds=seconds)
+        case RecognitionOptions(language=language):
+            return Facts(languages=_of(language))
         case SeeRequest(features=features, languages=spoken):
             return Facts(features=features or None, languages=spoken or None)
         case _:
@@ -164,7 +166,7 @@ def _spoken(wanted: tuple[str, ...], about: Facts) -> bool:
 
 
 def _base(tag: str) -> str:
-    return tag.lower().partition("-")[0]
+    return tag.lower().replace("_", "-").partition("-")[0]
 
 
 def _of(language: str | None) -> tuple[str, ...] | None:

@@ -1,6 +1,7 @@
-"""PocketSphinx: American English out of speech, streaming, with grammars and keywords.
+"""PocketSphinx: text out of speech, streaming, with grammars and keywords.
 
-Knows nothing of the decoder's process (:mod:`.pool`) nor of where to cut a
+American English by what comes with the library, another language by a folder
+(:mod:`.model`). Knows nothing of the decoder's process (:mod:`.pool`) nor of where to cut a
 recording (:mod:`.cut`). What was tried for accuracy, with the figures, is in
 ``docs/cards/pocketsphinx.md``.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import ClassVar
 
 import msgspec
@@ -24,15 +26,16 @@ from ogam.capabilities.speech_recognition import (
     Word,
 )
 from ogam.engines.pocketsphinx.cut import BYTES_PER_SECOND, RATE, Piece, cut
+from ogam.engines.pocketsphinx.model import Model, find
 from ogam.engines.pocketsphinx.pool import Pool, Worker
 from ogam.engines.pocketsphinx.worker import Decode, Listen, Setup
 from ogam.errors import InvalidRequestError, UnknownLanguageError, UnsupportedOptionError
 
-_LANGUAGE = "en-US"
 # Silence on both sides of an utterance, for the model's start and end of a sentence: 44 of
 # 219 words wrong instead of 49, and 49 of 212 instead of 53 on the same clips slowed by 5 %.
 _PAD_SECONDS = 0.25
 _PAD = bytes(int(_PAD_SECONDS * BYTES_PER_SECOND))
+_OTHERS = "starter/speech-de and starter/speech-es hear German and Spanish, Whisper many more."
 _RULE = re.compile(r"<([^<>]+)>")
 _DEFINED = re.compile(r"<([^<>]+)>\s*=")
 _IMPORT = re.compile(r"(^|;)\s*import\b")
@@ -41,12 +44,13 @@ _TAG_OR_COMMENT = re.compile(r"\{[^}]*\}|//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 class PocketSphinxEngine:
-    """Speech to text with the American English model that comes with PocketSphinx.
+    """Speech to text with the American English model that comes with PocketSphinx, or a folder's.
 
-    Raises UnknownLanguageError for another language or model, InvalidRequestError for a
-    grammar that does not parse or a word that the dictionary lacks, UnsupportedOptionError
-    for ``phrases`` together with a grammar or keywords or with a word that nobody told it
-    how to pronounce, EngineError when the decoder's process dies.
+    Raises ConfigurationError for a folder without a model, UnknownLanguageError for another
+    language or model, InvalidRequestError for a grammar that does not parse or a word that the
+    dictionary lacks, UnsupportedOptionError for ``phrases`` together with a grammar or keywords
+    or with a word that nobody told it how to pronounce, EngineError when the decoder's process
+    dies.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"transcribe"})
@@ -56,6 +60,10 @@ class PocketSphinxEngine:
     def __init__(self, ref: ModelRef) -> None:
         self._ref = ref
         self._pool = Pool()
+
+    @cached_property
+    def _model(self) -> Model:
+        return find(self._ref)
 
     def close(self) -> None:
         """End the processes."""
@@ -118,19 +126,16 @@ class PocketSphinxEngine:
             text=" ".join(segment.text for segment in placed),
             segments=placed,
             duration=clock.seconds,
-            language=_LANGUAGE,
+            language=self._model.language,
         )
 
     def _setup(self, options: RecognitionOptions) -> Setup:
-        if self._ref.model.lower() not in ("", "en-us"):
+        model = self._model
+        asked = options.language
+        if asked is not None and re.split("[-_]", asked.lower())[0] != model.base:
             raise UnknownLanguageError(
-                f"PocketSphinx has no model {self._ref.model!r}.",
-                hint="It hears American English: ask for pocketsphinx or pocketsphinx/en-us.",
-            )
-        if options.language is not None and re.split("[-_]", options.language.lower())[0] != "en":
-            raise UnknownLanguageError(
-                f"PocketSphinx does not hear {options.language!r}.",
-                hint="It hears English (en-US) only; route other languages to another engine.",
+                f"PocketSphinx does not hear {asked!r}.",
+                hint=f"{self._ref.name} hears {model.language} only. {_OTHERS}",
                 param="language",
             )
         if options.phrases and (options.grammar or options.keywords):
@@ -144,6 +149,7 @@ class PocketSphinxEngine:
             grammar=_grammar(options.grammar) if options.grammar is not None else "",
             keywords=tuple((_clean(one.phrase), one.threshold) for one in options.keywords),
             phrases=tuple(_clean(phrase) for phrase in options.phrases),
+            lexicon=model.lexicon,
         )
 
 

@@ -205,8 +205,10 @@ def _refusal(setup: wire.Setup, refused: wire.Refused) -> Exception:
         )
     kind = UnsupportedOptionError if param == "phrases" else InvalidRequestError
     words = ", ".join(repr(word) for word in refused.unknown[:5])
+    own = setup.lexicon is not None
+    dictionary = "the language's most frequent words" if own else "126,000 English words"
     return kind(
         f"PocketSphinx's dictionary has no pronunciation of {words}.",
-        hint=f"Use other words in {param}; its dictionary holds 126,000 English words.",
+        hint=f"Use other words in {param}; its dictionary holds {dictionary}.",
         param=param,
     )
