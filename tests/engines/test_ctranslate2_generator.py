@@ -497,7 +497,17 @@ def test_messages_are_read_one_after_the_other(engine, model, tmp_path):
     (folder / "model.json").write_text(json.dumps(manifest))
     other = make(folder)
     again = other.generate(GenerateRequest(messages=messages[1:], seed=1))
-    assert again.text == write(engine, prompt="<saw a small bird.>=", seed=1).text
+    plain = write(engine, prompt="<saw a small bird.>=", seed=1).text
+    assert again.text == plain.lstrip(" ")
+    other.close()
+    # What begins the next turn ends an answer, and nothing but an answer.
+    manifest["template"]["stop"] = plain.split()[2]
+    (folder / "model.json").write_text(json.dumps(manifest))
+    other = make(folder)
+    short = other.generate(GenerateRequest(messages=messages[1:], seed=1))
+    assert short.choices[0].finish_reason == "stop"
+    assert short.text == plain[: plain.index(plain.split()[2])].lstrip(" ")
+    assert write(other, prompt="<saw a small bird.>=", seed=1).text == plain
     other.close()
 
 

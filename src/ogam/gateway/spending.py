@@ -88,7 +88,7 @@ class Stake:
         self._end(None, "unknown")
 
     def _end(self, cost: int | None, outcome: Any) -> None:
-        from ogam.gateway.ledger import Settlement
+        from ogam.gateway.ledger.values import Settlement
 
         self._trail.settlements.append(Settlement(hold=self.hold, cost=cost, outcome=outcome))
 
@@ -155,7 +155,7 @@ class Spending:
         BudgetError where that does not fit, UnpricedError where nobody knows it and a budget
         stands over it, LedgerError where nothing can be set aside.
         """
-        from ogam.gateway.ledger import Hold
+        from ogam.gateway.ledger.values import Hold
 
         ledger = await self.open()
         price = self._price(vendor.name, name.partition("/")[2], trail.capability)

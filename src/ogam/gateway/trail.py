@@ -17,7 +17,7 @@ from ogam.errors import (
 from ogam.gateway.caller import Caller
 
 if TYPE_CHECKING:
-    from ogam.gateway.ledger.values import Attempt, Cache, Row, Settlement
+    from ogam.gateway.ledger.values import Cache, Row, Settlement
     from ogam.gateway.limits import Ticket
 
 
@@ -81,12 +81,10 @@ class Trail:
         """The call as the ledger keeps it."""
         from ogam.gateway.ledger.values import Attempt, Row
 
-        def tried(one: tuple[str, str, float, BaseException | None]) -> Attempt:
-            model, outcome, seconds, failure = one
-            return Attempt(
-                model=model, outcome=outcome, ms=round(seconds * 1000), error=_named(failure)
-            )
-
+        tried = [
+            Attempt(model=model, outcome=outcome, ms=round(seconds * 1000), error=_named(failure))
+            for model, outcome, seconds, failure in self._attempts
+        ]
         return Row(
             id=self.id,
             at=self.at,
@@ -94,7 +92,7 @@ class Trail:
             capability=self.capability,
             protocol=self.caller.protocol,
             route=self.route,
-            attempts=tuple(tried(one) for one in self._attempts),
+            attempts=tuple(tried),
             engine=result.engine if result else "",
             model=result.model if result else "",
             units=result.units if result else Units(),

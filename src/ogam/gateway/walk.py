@@ -34,6 +34,7 @@ from ogam.errors import (
     VendorError,
 )
 from ogam.gateway.breaker import Breaker
+from ogam.gateway.deadline import Deadline
 from ogam.gateway.spending import Asked, Spending, Stake
 from ogam.gateway.trail import Trail
 from ogam.routes import Route, Step
@@ -169,7 +170,7 @@ class Attempt:
             return await work
         seconds = max(0.0, min(limits))
         try:
-            async with asyncio.timeout(seconds):
+            with Deadline(seconds):
                 return await work
         except TimeoutError:
             raise DeadlineError(

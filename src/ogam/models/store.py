@@ -29,8 +29,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``files`` maps a name inside the folder to its sha256 in hex. ``understands`` are the
     languages it is for, where they are few. ``untrained``: its head was never trained. A text
-    generator that is not ``instructed`` continues a text and does nothing that it is told; one
-    that ``converses`` can still be asked for what a conversation said.
+    generator that is not ``instructed`` continues a text and does nothing that it is told.
     """
 
     name: str
@@ -43,12 +42,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     understands: tuple[str, ...] = ()
     untrained: bool = False
     instructed: bool = True
-    converses: bool = False
-
-    @property
-    def answers(self) -> bool:
-        """Whether a question to it gets an answer, and not a continuation."""
-        return self.instructed or self.converses
 
 
 def local_folder() -> Path:

@@ -170,14 +170,7 @@ class Client:
 
         InvalidRequestError for what would be another request than the caller meant.
         """
-        if not _METHOD.fullmatch(method):
-            raise InvalidRequestError(f"{method[:100]!r} is no HTTP method.")
-        if not _PATH.fullmatch(path) or _DOTS.match(path):
-            raise InvalidRequestError(f"{path[:100]!r} is no path of a URL.")
-        path = self._prefix + path
-        if path[:1] != "/" and not path.startswith("http:"):
-            path = f"/{path}"
-        head = f"{method} {path}".encode() + self._start + self._lines(tuple(given))
+        head = _asked(method, self._prefix, path) + self._start + self._lines(tuple(given))
         if not isinstance(body, bytes):
             return head + b"transfer-encoding: chunked\r\n\r\n", _chunked(body)
         if not body and method in ("GET", "HEAD", "DELETE"):
@@ -279,6 +272,18 @@ def _origin(url: str) -> tuple[bool, str, int, str]:
         )
     secure = parts.scheme == "https"
     return secure, host, port or (443 if secure else 80), path
+
+
+@lru_cache(maxsize=64)
+def _asked(method: str, prefix: str, path: str) -> bytes:
+    if not _METHOD.fullmatch(method):
+        raise InvalidRequestError(f"{method[:100]!r} is no HTTP method.")
+    if not _PATH.fullmatch(path) or _DOTS.match(path):
+        raise InvalidRequestError(f"{path[:100]!r} is no path of a URL.")
+    path = prefix + path
+    if path[:1] != "/" and not path.startswith("http:"):
+        path = f"/{path}"
+    return f"{method} {path}".encode()
 
 
 def _alarm(

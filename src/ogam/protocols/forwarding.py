@@ -27,8 +27,11 @@ from ogam.gateway.routing import Facts
 from ogam.gateway.spending import Asked
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, Walk
-from ogam.protocols.serving import Call, Protocol, Stream, begun
+from ogam.protocols.serving import Call, Passed, Protocol, Stream, begun
 from ogam.routes import Step, matches
+
+# A reply's names; what stands under them is not read.
+_names = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,10 +141,11 @@ async def through(
     gateway = call.gateway
     route = gateway.route(capability, target)
     speaks = call.protocol.name
-    if not any(_vendor_of(gateway, name, speaks) for name in route.names):
+    if not any(_vendor_of(gateway, step.model, speaks) for step in route.steps):
         return None
-    steps = [_named(gateway, step, call.protocol) for step in route.steps]
-    plan = routing.plan(steps, passing.facts(), caller.current())
+    asks = caller.current()
+    steps = [_named(gateway, step, call.protocol, asks.asked) for step in route.steps]
+    plan = routing.plan(steps, passing.facts(), asks)
     count = 0
     while count < len(plan.steps) and _vendor_of(gateway, plan.steps[count].model, speaks):
         count += 1
@@ -166,14 +170,13 @@ async def through(
         result = await call.while_there(work)
         assert result is not None
         _record(gateway, ask, passing, result)
-        return Response(result.body, result.status, _fields(result.head, trail))
+        return Passed(result.body, result.status, _fields(result, trail))
     except ExhaustedError as error:
         behind = plan.steps[count:]
         if not behind:
             over, failure = True, error.failure
             raise error.failure from None
         over = False
-        asks = caller.current()
         asks.trail, asks.rest = trail, msgspec.structs.replace(route, models=behind)
         return None
     except BaseException as error:
@@ -189,12 +192,11 @@ def _vendor_of(gateway: Gateway, name: str, protocol: str) -> bool:
     return vendor is not None and vendor.protocol == protocol
 
 
-def _named(gateway: Gateway, step: Step, protocol: Protocol) -> Step:
+def _named(gateway: Gateway, step: Step, protocol: Protocol, asked: str) -> Step:
     """A step ``vendor`` with the model of the vendor's that the caller named, if any; a step
     ``vendor/*`` without it, where the caller named none: the vendor then has one of its own.
     """
     vendor, _, model = step.model.partition("/")
-    asked = caller.current().asked
     if model not in ("", "*") or not _vendor_of(gateway, vendor, protocol.name):
         return step
     if not model and matches(asked, protocol.vendor_names):
@@ -295,7 +297,7 @@ def _keeps(promised: tuple[str, ...] | None, head: Head, body: bytes) -> bool:
     if said.get("content-encoding", "identity") != "identity":
         return True  # it cannot be read here
     try:
-        names = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        names = _names.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return not promised or any(one in names for one in promised)
@@ -335,15 +337,13 @@ def _answered(result: PassedResult | None) -> PassedResult | None:
     return result if result is not None and result.status < 400 else None
 
 
-def _fields(head: PassedHead, trail: Trail) -> dict[str, str]:
+def _fields(head: PassedHead | PassedResult, trail: Trail) -> dict[str, str]:
     """The header fields of a reply; one that was kept has no more than what its body needs."""
-    kept = {
-        name: value
-        for name, value in head.headers
-        if not trail.cache or name.startswith("content-")
-    }
-    own = {"x-ogam-engine": head.model.partition("/")[0], "x-ogam-model": head.model}
-    return kept | own
+    kept = dict(head.headers)
+    if trail.cache:
+        kept = {name: value for name, value in kept.items() if name.startswith("content-")}
+    kept["x-ogam-engine"], kept["x-ogam-model"] = head.model.partition("/")[0], head.model
+    return kept
 
 
 def same(call: Call, body: Any, *, text: str = "", query: str | None = None) -> PassedRequest:

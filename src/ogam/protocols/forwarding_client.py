@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import msgspec
 
@@ -85,29 +86,33 @@ class ForwardedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 def request_headers(given: Fields) -> list[tuple[str, str]]:
     """What of a client's header fields goes to the vendor, names in lower case."""
-    fields = [(name.lower(), value) for name, value in given]
-    named = {
-        one.strip().lower()
-        for name, value in fields
-        if name == "connection"
-        for one in value.split(",")
-    }
-    return [
-        (name, value)
-        for name, value in fields
-        if name not in DROPPED and name not in named and not name.startswith(_DROPPED_STARTS)
-    ]
+    fields = [(lower, value) for name, value in given if (lower := _goes(name))]
+    for name, value in given:
+        if name.lower() == "connection":
+            named = {one.strip().lower() for one in value.split(",")}
+            fields = [field for field in fields if field[0] not in named]
+    return fields
+
+
+@lru_cache(256)
+def _goes(name: str) -> str:
+    """The name in lower case; empty where the field does not go to the vendor."""
+    lower = name.lower()
+    return "" if lower in DROPPED or lower.startswith(_DROPPED_STARTS) else lower
 
 
 def reply_headers(given: Fields) -> tuple[tuple[str, str], ...]:
     """What of the vendor's goes to the client; its id of the request under a name of its own."""
-    kept: list[tuple[str, str]] = []
-    for name, value in given:
-        if name in _REQUEST_IDS:
-            kept.append(("x-vendor-request-id", value))
-        elif name in _KEPT or (name.startswith(_KEPT_STARTS) and name not in _ACCOUNT):
-            kept.append((name, value))
-    return tuple(kept)
+    return tuple([(shown, value) for name, value in given if (shown := _comes(name))])
+
+
+@lru_cache(256)
+def _comes(name: str) -> str:
+    """The name under which the client gets the field; empty where it does not."""
+    if name in _REQUEST_IDS:
+        return "x-vendor-request-id"
+    kept = name in _KEPT or (name.startswith(_KEPT_STARTS) and name not in _ACCOUNT)
+    return name if kept else ""
 
 
 class Raw:
@@ -167,7 +172,8 @@ class Raw:
 
     def _merged(self, given: Fields) -> list[tuple[str, str]]:
         fields = dict(request_headers(given))
-        return list((fields | {name.lower(): value for name, value in self._headers()}).items())
+        fields.update([(name.lower(), value) for name, value in self._headers()])
+        return list(fields.items())
 
 
 def _address(path: str, query: str) -> str:

@@ -299,6 +299,18 @@ def reply(
     return Response(content, status, every, media_type)
 
 
+class Passed(Response):
+    """A vendor's reply as it came: its body, and the fields that stand with it, in lower case."""
+
+    def __init__(self, body: bytes, status: int, fields: Mapping[str, str]) -> None:
+        self.status_code, self.body, self.background = status, body, None
+        self.raw_headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()
+        ]
+        if status not in (204, 304):
+            self.raw_headers.append((b"content-length", b"%d" % len(body)))
+
+
 async def begun(stream: AsyncIterator[T]) -> AsyncGenerator[T]:
     """The same stream, once its first piece is there; what fails before it is raised here."""
     source = cast(AsyncGenerator[T], stream)

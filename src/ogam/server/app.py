@@ -28,7 +28,7 @@ from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key, Keys
 from ogam.protocols.serving import Call, Protocol, Route, Socket, SocketCall
-from ogam.server.exchange import Exchange
+from ogam.server.exchange import Exchange, Incoming
 from ogam.server.metrics import Metrics
 
 _log = logging.getLogger("ogam.server")
@@ -109,7 +109,7 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
-        request = Request(scope, exchange.receive)
+        request = Incoming(scope, exchange.receive)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         plain = self._plain.get((method, scope["path"]))
         if plain is not None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from ogam.errors import InvalidRequestError, TooLargeError
+from ogam.gateway.deadline import Deadline
 from ogam.media import limits
 
 # Beyond the media itself: base64 adds a third, JSON and form parts a little.
@@ -20,6 +22,26 @@ LEFT = 499
 BODY_SECONDS = 60.0
 # How much of a refused body is taken, and for how long, so that its sender reads the refusal.
 _LINGER_BYTES, _LINGER_SECONDS = 16_000_000, 1.0
+
+
+class Incoming(Request):
+    """starlette's request; its body is read without the two generators and 6 µs of starlette's."""
+
+    async def body(self) -> bytes:
+        """All of it. ClientDisconnect where the client leaves before its end."""
+        if not hasattr(self, "_body"):
+            if self._stream_consumed:
+                raise RuntimeError("The body was read as a stream.")
+            parts: list[bytes] = []
+            while not self._stream_consumed:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self._is_disconnected = True
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                self._stream_consumed = not message.get("more_body")
+            self._body = b"".join(parts)
+        return self._body
 
 
 class Exchange:
@@ -53,7 +75,7 @@ class Exchange:
         if self._read:
             return await self._next()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            with Deadline(BODY_SECONDS):
                 message = await self._next()
         except TimeoutError:
             self._late = True

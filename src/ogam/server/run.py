@@ -28,6 +28,7 @@ from ogam.media import limits
 from ogam.protocols.serving import Protocol
 from ogam.server import accounts, console, openapi
 from ogam.server.app import App, Plain, page
+from ogam.server.gathering import Http
 from ogam.server.metrics import Metrics
 from ogam.server.telemetry import Traces, logged
 from ogam.server.tls import Authority
@@ -160,6 +161,7 @@ class Server:
             proxy_headers=False,  # who the client is nobody asks
             lifespan="off",
             server_header=False,
+            http=Http,
             timeout_graceful_shutdown=1,  # `stop` has waited before
             ws="websockets-sansio",
             ssl_certfile=tls and str(tls.certificate),

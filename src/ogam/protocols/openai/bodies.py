@@ -153,6 +153,8 @@ def _known(path: str, body: Mapping[str, Any]) -> None:
 
 
 def _only(values: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+    if values.keys() <= known:
+        return
     for name, value in values.items():
         if name not in known and value is not None:
             why = _COSTLY.get(name, "what it costs is not known")

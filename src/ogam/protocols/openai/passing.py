@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -35,13 +34,16 @@ class _Peek(msgspec.Struct):
     stream: Any = None
 
 
+_peek = msgspec.json.Decoder(_Peek)
+
+
 async def through(call: Call, capability: Capability, path: bodies.Path) -> Response | None:
     """The vendor's own reply, where the route leads to one that speaks OpenAI's protocol."""
     if not call.gateway.forwards(call.protocol.name):
         return None
     data = await call.request.body()
     try:
-        peek = msgspec.json.decode(data, type=_Peek)
+        peek = _peek.decode(data)
     except msgspec.DecodeError:
         return None
     if not isinstance(peek.model, str):
@@ -61,20 +63,29 @@ class _Body:
         self._path: bodies.Path = path
         self.streamed = streamed
         self.promised: tuple[str, ...] | None = (_ANSWERED.get(path, "choices"),)
+        self._read: dict[str, Any] | None = None
+        self._with_maximum: dict[str, Any] | None = None
 
-    @cached_property
+    @property
     def _body(self) -> dict[str, Any]:
-        return strict_json.decode(self._data)
+        if self._read is None:
+            self._read = strict_json.decode(self._data)
+        return self._read
 
-    @cached_property
+    @property
     def _bounded(self) -> dict[str, Any]:
+        if self._with_maximum is None:
+            self._with_maximum = self._made_bounded()
+        return self._with_maximum
+
+    def _made_bounded(self) -> dict[str, Any]:
         most = self._call.gateway.config.ledger.max_output_tokens
         body = bodies.with_maximum(self._path, self._body, most)
         if self._hides_usage:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return body
 
-    @cached_property
+    @property
     def _hides_usage(self) -> bool:
         if not self.streamed or self._path not in _ASKED:
             return False

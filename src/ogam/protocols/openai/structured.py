@@ -91,7 +91,7 @@ def wanted(
     async def ask(one: GenerateRequest) -> GenerateResult:
         return await gateway.answer("generate", one, GenerateResult, target)
 
-    return write(found, request, ask, instructed=about is None or about.answers)
+    return write(found, request, ask, instructed=about is None or about.instructed)
 
 
 async def whole(pieces: AsyncGenerator[TextDelta | GenerateResult]) -> GenerateResult:
