@@ -154,7 +154,7 @@ def peers(place: Path, calls: int) -> tuple[list[float], float]:
         run(
             "INSERT INTO calls VALUES (?, ?, 'key', 'generate', 'openai', 'gpt-4o-mini', '[]', "
             "'openai', 'openai/gpt-4o-mini', 120, 80, 0, 0, 0, '2026-11-01', 50000, NULL, 850, "
-            "'', 'ok')",
+            "'', 'ok', 0)",
             (name, at),
         )
         run("COMMIT")

@@ -2,11 +2,13 @@
 
     python starter/recipes/translate_more.py DATA RUN --start FIRST   train; Ctrl-C saves
     python starter/recipes/translate_more.py DATA RUN --resume        go on
+    python starter/recipes/translate_more.py DATA LAST --start RUN --last
     python starter/recipes/translate_more.py RUN --check MODEL        is MODEL what RUN exports?
 
 DATA holds tatoeba/ and python_docs/, each with a folder a language (deu, fra, spa, ita, por, jpn
 and kor; of python_docs/ the last two) in which pairs.tsv is English, tab, the other language.
-FIRST is the run of ``translate.py``. Beside the pairs, the model learns from them
+FIRST is the run of ``translate.py``; LAST, which ships, is a short stretch after RUN at a lower
+rate, in which manners that are seldom in the data are read more often. Beside the pairs, the model learns from them
 
 - Japanese and Korean;
 - to speak formally or not: of translations that show it, half ask for it (de-x-formal);
@@ -39,8 +41,9 @@ from ogam.training.translation_settings import Settings, settings_of
 ASIAN = {"jpn": "ja", "kor": "ko"}
 # Korean has few pairs of everyday sentences; they are read this often.
 TIMES = {("tatoeba", "ko"): 5}
-# Too seldom seen: each four times, and always asked for.
-RARE = ("es-x-formal",)
+# Seldom seen: each so many times, and always asked for.
+RARE = {"es-x-formal": 4}
+RARER = {"es-x-formal": 24, "de-x-formal": 12, "es-x-familiar": 4, "de-x-familiar": 2}
 CORRECTED = {"en": 100_000, "de": 30_000, "fr": 30_000, "es": 30_000}
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,:]\d+)*(?!\w)")
 _NAME = re.compile(r"(?<!\w)[A-Z][a-z]{2,}(?!\w)")
@@ -94,7 +97,7 @@ def _once(word: str, *texts: str) -> bool:
     return all(len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", text)) == 1 for text in texts)
 
 
-def prepare(data: Path, target: Path) -> dict[str, Path]:
+def prepare(data: Path, target: Path, rare: dict[str, int]) -> dict[str, Path]:
     """Write train.tsv, valid.tsv and test.tsv."""
     draw = Random("manners")
     rows: dict[str, list[Row]] = {"train": [], "valid": [], "test": []}
@@ -113,9 +116,9 @@ def prepare(data: Path, target: Path) -> dict[str, Path]:
     asked: list[Row] = []
     for source, text, own, language in rows["train"]:
         tag = manner(text, language)
-        rare = tag in RARE
-        asked.append((source, text, own, tag if rare or draw.random() < 0.5 else language))
-        asked += asked[-1:] * (3 if rare else 0)
+        times = rare.get(tag)
+        asked.append((source, text, own, tag if times or draw.random() < 0.5 else language))
+        asked += asked[-1:] * ((times or 1) - 1)
     for language, count in CORRECTED.items():
         for text in draw.sample(sorted(plain[language]), min(count, len(plain[language]))):
             wrong = spoilt(text, language, draw)
@@ -149,16 +152,17 @@ def _both(english: str, other: str, language: str) -> list[Row]:
     return [(english, other, "en", language), (other, english, language, "en")]
 
 
-def more(paths: dict[str, Path], start: Path, threads: int) -> Settings:
+def more(paths: dict[str, Path], start: Path, threads: int, *, last: bool) -> Settings:
     """The run's: the first one's shape, more pieces, and a rate that falls from what it had."""
+    rates = {"lr": 4e-4, "warmup": 100} if last else {"lr": 8e-4, "warmup": 200}
     return msgspec.structs.replace(
         settings(paths, threads),
         start=str(start),
         vocabulary=13_000,
-        lr=8e-4,
-        warmup=200,
-        updates=6000,
-        valid_every=250,
+        **rates,
+        updates=600 if last else 6000,
+        valid_every=100 if last else 250,
+        average=5 if last else 8,
         licence="CC-BY-2.0-FR AND PSF-2.0",
     )
 
@@ -169,6 +173,7 @@ def main() -> int:
     parser.add_argument("data", type=Path, nargs="?", help="the folder with tatoeba/deu ...")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--start", type=Path, help="the run of translate.py")
+    parser.add_argument("--last", action="store_true", help="the last stretch")
     parser.add_argument("--resume", action="store_true", help="go on with a run")
     parser.add_argument("--updates", type=int, help="how many updates in all")
     parser.add_argument("--threads", type=int, default=1)
@@ -181,8 +186,9 @@ def main() -> int:
     elif options.data is None or options.start is None:
         parser.error("name DATA and RUN, and FIRST by --start")
     else:
-        paths = prepare(options.data, options.run.with_name(options.run.name + "-data"))
-        chosen = more(paths, options.start, options.threads)
+        place = options.run.with_name(options.run.name + "-data")
+        paths = prepare(options.data, place, RARER if options.last else RARE)
+        chosen = more(paths, options.start, options.threads, last=options.last)
     outcome = train(chosen, options.run, resume=options.resume)
     if outcome.model is None:
         print(f"stopped after {outcome.update} updates; go on with --resume")

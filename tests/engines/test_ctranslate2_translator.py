@@ -27,7 +27,7 @@ from ogam import registry  # noqa: E402
 from ogam.capabilities import languages  # noqa: E402
 from ogam.capabilities.base import CancelledWork, cancellable  # noqa: E402
 from ogam.capabilities.translation import TranslateRequest, TranslateResult  # noqa: E402
-from ogam.engines.ctranslate2_translator import marks, sentences  # noqa: E402
+from ogam.engines.ctranslate2_translator import corrections, marks, sentences  # noqa: E402
 from ogam.engines.ctranslate2_translator.model import _joined, _Way  # noqa: E402
 from ogam.errors import (  # noqa: E402
     ConfigurationError,
@@ -254,6 +254,31 @@ def test_what_is_marked() -> None:
     assert marks.filled("\ue001 \ue000", ["1", "2"]) == "2 1"
     for lost in ("", "\ue000", "\ue000\ue000", "\ue000\ue001\ue002"):
         assert marks.filled(lost, ["1", "2"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "corrected", "taken"),
+    [
+        (
+            "this is a sentense with erors",
+            "This is a teacher with him.",
+            "This is a sentense with erors",
+        ),
+        ("this is a sentense", "This is a sentence.", "This is a sentence."),
+        ("She don't like it.", "She doesn't like it.", "She doesn't like it."),
+        ("He go home.", "He goes home.", "He goes home."),
+        ("we was at the beech", "We were at the bee.", "We were at the beech."),
+        ("A short text", "A short text about something", "A short text"),
+        ("Hello", "", "Hello"),
+    ],
+)
+def test_a_correction_is_like_what_it_corrects(text: str, corrected: str, taken: str) -> None:
+    assert corrections.taken(text, corrected).rstrip(" .") == taken.rstrip(" .")
+
+
+@given(st.text())
+def test_what_needs_no_correction_stays(text: str) -> None:
+    assert corrections.taken(text, text) == text
 
 
 def test_a_beginning_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import ClassVar, NamedTuple
 from ogam.capabilities import languages
 from ogam.capabilities.base import Capability, ModelRef, Units
 from ogam.capabilities.translation import TranslateRequest, TranslateResult, Translation
+from ogam.engines.ctranslate2_translator import corrections
 from ogam.engines.ctranslate2_translator.model import Model
 from ogam.errors import NotConfiguredError, UnknownLanguageError, UnsupportedOptionError
 
@@ -60,6 +61,11 @@ class CTranslate2TranslatorEngine:
             else [languages.guess(text, model.about.sources(target)) for text in request.texts]
         )
         made = model.translate(request.texts, sources, target, token, request.alternatives)
+        if target.endswith(f"-x-{_CORRECT}"):
+            made = [
+                list(dict.fromkeys(corrections.taken(text, way) for way in ways))
+                for text, ways in zip(request.texts, made, strict=True)
+            ]
         if request.glossary:
             made = [
                 self._all_with_terms(model, text, ways, _Pair(own, target, token), request.glossary)
