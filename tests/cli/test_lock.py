@@ -45,6 +45,20 @@ def test_all_that_is_installed_by_default_and_models_by_name(ogam):
     assert [one["name"] for one in told["models"]] == ["word2vec/./words"]
 
 
+def test_models_of_a_route_with_conditions_are_locked(ogam, monkeypatch):
+    Path("words").mkdir()
+    Path("words/glove.txt").write_text("fox 1 0\n")
+    Path("ogam.toml").write_text(
+        '[routes.embed]\nmodels = [{ model = "word2vec/./words", when = { max_characters = 9 } }]\n'
+    )
+    monkeypatch.setenv("OGAM_CONFIG", "ogam.toml")
+    monkeypatch.delenv("OGAM_ROUTE_EMBED")
+    done = ogam("lock", "out", "--offline", "--for", "rich")
+    assert done.code == 0, done.err
+    told = json.loads(Path("out/ogam.lock").read_bytes())
+    assert [one["name"] for one in told["models"]] == ["word2vec/./words"]
+
+
 def test_a_file_of_somebody_else_stays(ogam):
     Path("requirements.txt").write_text("numpy\n")
     done = ogam("lock", "--offline", "--for", "rich")

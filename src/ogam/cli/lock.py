@@ -229,7 +229,7 @@ def _refs(named: Sequence[str], all_models: bool) -> list[ModelRef]:
     routes = config.load().routes
     found: list[ModelRef] = []
     for capability in CAPABILITIES:
-        for name in getattr(routes, capability):
+        for name in routes.of(capability).names:
             try:
                 found.append(registry.parse(name))
             except OgamError as error:

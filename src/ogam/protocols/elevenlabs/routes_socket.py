@@ -22,6 +22,7 @@ _POLICY = 1008
 _IDLE, _LONGEST_IDLE = 20.0, 180.0  # seconds; the vendor's
 # Pieces that wait to be spoken. A client that writes faster is read no further.
 _WAITING = 16
+_READING = 0.1  # seconds
 
 
 class _IdleError(InvalidRequestError):
@@ -59,6 +60,8 @@ async def stream_input(call: SocketCall) -> None:
         said = {**about, "error": code, "code": _POLICY}
         with suppress(WebSocketDisconnect, RuntimeError):
             await call.socket.send_text(msgspec.json.encode(said).decode())
+            # The SDK sends before it reads; what it sends into a closed socket costs it this.
+            await asyncio.sleep(_READING)
             await call.socket.close(
                 _POLICY, about["message"].encode()[:120].decode(errors="ignore")
             )
