@@ -180,11 +180,9 @@ def test_a_recipe_tells_which_file_a_run_did_not_make(trained, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "recipe", ["translate", "translate_more", "write", "sentiment_en", "sentiment_ko"]
-)
+@pytest.mark.parametrize("recipe", ["translate", "write", "sentiment_en", "sentiment_ko"])
 def test_every_card_says_how_its_model_is_repeated(recipe):
-    card = (MODELS / recipe.removesuffix("_more").replace("_", "-") / "CARD.md").read_text()
+    card = (MODELS / recipe.replace("_", "-") / "CARD.md").read_text()
     assert f"recipes/{recipe}.py RUN --check MODEL" in card
     assert '"--check"' in (STARTER / "recipes" / f"{recipe}.py").read_text()
 

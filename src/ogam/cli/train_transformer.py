@@ -68,6 +68,9 @@ def transformer(
         bool, typer.Option("--resume", help="Go on with the run; without DATA, as it was begun.")
     ] = False,
     start: Start = "",
+    keep: Annotated[
+        float, typer.Option(help="With --start: the share of its weights in what is exported.")
+    ] = 0.0,
     valid: Files = None,
     test: Files = None,
     source_column: Annotated[str, typer.Option(help="The column of the source.")] = "source",

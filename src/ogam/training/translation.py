@@ -108,6 +108,9 @@ def fit(
         if not finished or processes.rank:
             return trainer.outcome(None)
         weights, chosen = _choose(run, trainer)
+        if settings.start and settings.keep:
+            weights = translation_result.mixed(settings, weights)
+            chosen += f", {settings.keep:g} of it the weights it began with"
         summary = f"{trainer.outcome(None).update} updates, {chosen}"
         model = translation_result.export(settings, run.folder, corpus, weights, summary)
         scores = translation_result.scores(settings, run.folder, corpus)

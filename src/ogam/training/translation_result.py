@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -79,7 +80,28 @@ def chosen(folder: Path) -> dict[str, Tensor]:
         raise InvalidRequestError(
             f"The run {folder} has not ended.", hint="Go on with it by --resume first."
         )
-    weights, state = best
+    return mixed(settings_of(folder), _learned(run, *best))
+
+
+def mixed(settings: Settings, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with the share ``settings.keep`` of those that the run began with.
+
+    Rows of tokens that are new are as they were learned.
+    """
+    if not settings.start or not settings.keep:
+        return weights
+    found = dict(weights)
+    for name, old in chosen(Path(settings.start)).items():
+        new = found[name].clone()
+        part = new[: len(old)]
+        part.copy_(torch.lerp(part, old, settings.keep))
+        found[name] = new
+    return found
+
+
+def _learned(
+    run: WatchedRun, weights: dict[str, Tensor], state: Mapping[str, Any]
+) -> dict[str, Tensor]:
     means = [one["average_loss"] for one in run.history() if "average_loss" in one]
     if not means or means[-1] >= state["valid_loss"]:
         return weights

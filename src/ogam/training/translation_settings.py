@@ -17,7 +17,7 @@ from ogam.training.transformer import Shape
 from ogam.training.translation_data import Columns, Tokenization
 
 # What may differ when a run goes on: how long it lasts, and what happens after it.
-FREE = ("updates", "patience", "beam", "precision", "name", "licence", "test")
+FREE = ("updates", "patience", "beam", "precision", "name", "licence", "test", "keep")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,13 +33,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     validation, are averaged at the end. ``amp`` is the precision of the arithmetic in training.
     ``accumulate`` counts the batches of an update over all processes, ``threads`` those of each.
     ``start`` is the folder of an ended run of the same shape to begin from: its weights, and its
-    tokens, to which new ones are added until there are ``vocabulary``.
+    tokens, to which new ones are added until there are ``vocabulary``. ``keep`` is the share of
+    those weights in what is exported: between what it knew and what it learned often lies what
+    does both (Wortsman et al., https://arxiv.org/abs/2109.01903).
 
     A target language may name a manner of it by BCP 47's private use, such as de-x-formal.
     """
 
     train: tuple[str, ...]
     start: str = ""
+    keep: float = 0.0
     valid: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     columns: Columns = Columns()
@@ -129,7 +132,7 @@ def check(settings: Settings) -> None:
     for name in (*positive, "valid_every", "save_every", "log_every", "feed_forward"):
         if not getattr(settings, name) > 0:
             raise InvalidRequestError(f"{name} must be above 0.", param=name)
-    for name in ("dropout", "attention_dropout", "activation_dropout", "smoothing"):
+    for name in ("dropout", "attention_dropout", "activation_dropout", "smoothing", "keep"):
         value = getattr(settings, name)
         if value is not None and not 0 <= value < 1:
             raise InvalidRequestError(f"{name} must be from 0 to below 1.", param=name)
