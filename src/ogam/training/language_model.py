@@ -32,7 +32,7 @@ from ogam.media import files
 from ogam.training import devices, processes
 from ogam.training import language_model_data as texts
 from ogam.training.language_model_data import END
-from ogam.training.runs import Run, WatchedRun, settings_of
+from ogam.training.runs import Run, WatchedRun, check_same, settings_of
 
 with needs("train"):
     import numpy as np
@@ -240,14 +240,7 @@ def _check_start(settings: Settings) -> None:
             hint="Leave --tokenizer out.",
             param="tokenizer",
         )
-    for name in SAME:
-        ours, theirs = getattr(settings, name), getattr(start, name)
-        if ours != theirs:
-            raise InvalidRequestError(
-                f"{name} is {ours}, and {theirs} in the run to begin from.",
-                hint=f"It cannot change: give {theirs}.",
-                param=name,
-            )
+    check_same(SAME, settings, start)
 
 
 def evaluate(

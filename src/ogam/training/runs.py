@@ -25,7 +25,7 @@ import platform
 import shutil
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -313,6 +313,18 @@ def settings_of(folder: Path, kind: type[S]) -> S:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidRequestError(f"{folder} holds no run of this kind: {error}.") from None
+
+
+def check_same(names: Iterable[str], settings: Any, start: Any) -> None:
+    """Refuse settings that differ in ``names`` from those of the run to begin from."""
+    for name in names:
+        ours, theirs = getattr(settings, name), getattr(start, name)
+        if ours != theirs:
+            raise InvalidRequestError(
+                f"{name} is {ours}, and {theirs} in the run to begin from.",
+                hint=f"It cannot change: give {theirs}.",
+                param=name,
+            )
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

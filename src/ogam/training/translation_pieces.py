@@ -25,6 +25,24 @@ def learned(
     ``controls`` are pieces that no text can hold, ``whole`` characters that are never cut. Raises
     InvalidRequestError where the texts give no such model.
     """
+    return _trained(
+        texts,
+        size,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        pad_piece=SPECIALS[0],
+        bos_piece=SPECIALS[1],
+        eos_piece=SPECIALS[2],
+        unk_piece=SPECIALS[3],
+        # Control symbols are never found in a text, so none can ask for a language.
+        control_symbols=list(controls),
+        user_defined_symbols=list(whole),
+    )
+
+
+def _trained(texts: Iterable[str], size: int, **options: Any) -> bytes:
     with needs("train"):
         import sentencepiece
     library: Any = sentencepiece
@@ -37,20 +55,10 @@ def learned(
             # sums of floats do not promise.
             model_type="bpe",
             vocab_size=size,
-            pad_id=0,
-            bos_id=1,
-            eos_id=2,
-            unk_id=3,
-            pad_piece=SPECIALS[0],
-            bos_piece=SPECIALS[1],
-            eos_piece=SPECIALS[2],
-            unk_piece=SPECIALS[3],
-            # Control symbols are never found in a text, so none can ask for a language.
-            control_symbols=list(controls),
-            user_defined_symbols=list(whole),
             max_sentence_length=data.LONGEST_LINE,
             num_threads=1,
             minloglevel=2,
+            **options,
         )
     except RuntimeError as error:
         # Its message is C++ with a place in the source; the numbers at the end are of use.
@@ -96,28 +104,10 @@ def grown(
     new = [text for text in texts if not known.issuperset(normal(text))]
     room = size - len(have)
     if room > 0 and new:
-        made = io.BytesIO()
-        try:
-            library.SentencePieceTrainer.train(
-                sentence_iterator=iter(new),
-                model_writer=made,
-                model_type="bpe",
-                # Some of what it learns is there already.
-                vocab_size=room + room // 4 + len(known),
-                hard_vocab_limit=False,
-                max_sentence_length=data.LONGEST_LINE,
-                num_threads=1,
-                minloglevel=2,
-            )
-        except RuntimeError as error:
-            raise InvalidRequestError(
-                f"SentencePiece makes no {room} new pieces from this text: "
-                f"{str(error).rpartition(']')[2].strip() or error}",
-                hint="Choose a smaller --vocabulary.",
-                param="vocabulary",
-            ) from None
+        # Some of what it learns is there already.
+        made = _trained(new, room + room // 4 + len(known), hard_vocab_limit=False)
         other: Any = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
-        other.ParseFromString(made.getvalue())
+        other.ParseFromString(made)
         found: list[str] = [
             one.piece for one in other.pieces if one.type == kinds.NORMAL and one.piece not in have
         ]

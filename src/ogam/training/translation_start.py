@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ogam.errors import InvalidRequestError
-from ogam.training import translation_result
+from ogam.training import runs, translation_result
 from ogam.training.translation_settings import Settings, settings_of
 
 # A manner's token, such as <2de-x-formal>, and the plain one it is a manner of.
@@ -34,14 +34,7 @@ def check(settings: Settings) -> None:
     start = settings_of(Path(settings.start))
     if settings.tokens != "sentencepiece":
         raise InvalidRequestError("Only a run with SentencePiece can be begun from another.")
-    for name in SAME:
-        ours, theirs = getattr(settings, name), getattr(start, name)
-        if ours != theirs:
-            raise InvalidRequestError(
-                f"{name} is {ours}, and {theirs} in the run to begin from.",
-                hint=f"Leave it out: {name} cannot change.",
-                param=name,
-            )
+    runs.check_same(SAME, settings, start)
 
 
 def weights(settings: Settings, vocabulary: Sequence[str]) -> dict[str, Tensor]:
