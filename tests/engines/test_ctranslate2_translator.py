@@ -222,8 +222,10 @@ def test_manners_are_asked_for(grown: Any) -> None:
         ask(grown, "red dog.", target="ja", formality="more")
     fixed = ask(grown, "rot als als Hund.", target="de-x-correct")
     assert (fixed.text, fixed.translations[0].source) == ("rot Hund.", "de")
-    with pytest.raises(UnknownLanguageError, match="'ja-x-correct'"):
-        ask(grown, "犬。", target="ja-x-correct")
+    assert ask(grown, "rot Hund.", source="de", target="de-x-correct").text == "rot Hund."
+    for target, source in (("ja-x-correct", None), ("de-x-correct", "en"), ("de-x-formal", "en")):
+        with pytest.raises(UnknownLanguageError, match=f"into '{target}'"):
+            ask(grown, "red dog.", target=target, source=source)
 
 
 def test_numbers_are_carried_over(grown: Any) -> None:
@@ -290,7 +292,22 @@ def test_a_beginning_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) 
     nowhere = msgspec.structs.replace(settings, start=str(tmp_path / "none"))
     with pytest.raises(InvalidRequestError, match="holds no run"):
         translation.train(nowhere, tmp_path / "run")
+    alone = msgspec.structs.replace(settings, keep=0.5)
+    with pytest.raises(InvalidRequestError, match="no weights to keep"):
+        translation.train(alone, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_without_the_one_it_began_from(folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(folder.parent, first)
+    begun = msgspec.structs.replace(
+        translation_settings.settings_of(first), start=str(first), updates=2, save_every=1
+    )
+    translation.train(begun, second)
+    shutil.rmtree(first)
+    longer = translation_settings.settings_of(second, updates=3)
+    assert translation.train(longer, second, resume=True).update == 3
 
 
 def test_a_glossary_is_kept_or_refused(engine: Any) -> None:

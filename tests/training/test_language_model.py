@@ -406,6 +406,9 @@ def test_a_run_begins_where_another_ended(text, tmp_path, capsys):
     tokenizers = [(one / "data" / "tokenizer.json").read_bytes() for one in (first, second)]
     assert tokenizers[0] == tokenizers[1]
     assert not same(weights(first), weights(second)), "it went on"
+    moved = first.rename(tmp_path / "moved")
+    assert trainer.resume(second) is not None, "it needs the other no more"
+    moved.rename(first)
     with pytest.raises(InvalidRequestError, match="layers is 2, and 1 in the run"):
         train(tmp_path / "third", settings(text, start=str(first), layers=2))
     with pytest.raises(InvalidRequestError, match="has its tokenizer"):

@@ -6,13 +6,13 @@ Knows no model. An engine imports this and never another engine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ogam.capabilities.base import ModelRef, checkpoint
-from ogam.errors import NotConfiguredError
+from ogam.errors import ConfigurationError, NotConfiguredError
 from ogam.extras import install_line
 
 
@@ -32,6 +32,16 @@ def model_folder(ref: ModelRef) -> Path:
             hint=f"Run: {install_line('local')}",
         )
     return ref.folder
+
+
+def check_whole(folder: Path, names: Iterable[str]) -> None:
+    """ConfigurationError where a model's folder lacks one of its files."""
+    missing = sorted({name for name in names if not (folder / name).is_file()})
+    if missing:
+        raise ConfigurationError(
+            f"{folder} is incomplete: {', '.join(missing)} missing.",
+            hint="Install the model again.",
+        )
 
 
 def onnx_session(runtime: Any, path: Path) -> Any:

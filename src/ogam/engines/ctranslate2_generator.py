@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ogam.capabilities.base import Capability, ModelRef
 from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, TextDelta
-from ogam.engines._shared import cores
+from ogam.engines._shared import check_whole, cores
 from ogam.engines._writing import TEMPLATE, Growing, Job, Line, Take, room, streamed
 from ogam.errors import (
     ConfigurationError,
@@ -313,11 +313,5 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{path} is not a language model's manifest ({type(error).__name__}: {error}).",
             hint="Install the model again.",
         ) from error
-    needed = ("tokenizer.json", "model.bin", "config.json")
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if missing:
-        raise ConfigurationError(
-            f"{folder} is incomplete: {', '.join(missing)} missing.",
-            hint="Install the model again.",
-        )
+    check_whole(folder, ("tokenizer.json", "model.bin", "config.json"))
     return manifest

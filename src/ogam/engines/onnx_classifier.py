@@ -23,7 +23,7 @@ from ogam.capabilities.classification import (
     ClassifyResult,
     LabelScore,
 )
-from ogam.engines._shared import cores, model_folder, onnx_session, run_groups
+from ogam.engines._shared import check_whole, cores, model_folder, onnx_session, run_groups
 from ogam.errors import (
     ConfigurationError,
     EngineError,
@@ -235,13 +235,7 @@ def _read(folder: Path) -> _Manifest:
             f"{path} is not a classifier's manifest: {error}.",
             hint="Is it a model of another engine?",
         ) from error
-    names = {*manifest.files, "tokenizer.json", manifest.graph}
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if missing:
-        raise ConfigurationError(
-            f"{folder} is incomplete: {', '.join(missing)} missing.",
-            hint="Install the model again.",
-        )
+    check_whole(folder, (*manifest.files, "tokenizer.json", manifest.graph))
     return manifest
 
 

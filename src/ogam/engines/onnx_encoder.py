@@ -31,7 +31,7 @@ from ogam.capabilities.classification import (
     LabelScore,
 )
 from ogam.capabilities.embedding import EmbedRequest, EmbedResult, Vectors
-from ogam.engines._shared import cores, model_folder, onnx_session, run_groups
+from ogam.engines._shared import check_whole, cores, model_folder, onnx_session, run_groups
 from ogam.errors import (
     ConfigurationError,
     EngineError,
@@ -273,12 +273,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{path} is not an encoder's manifest ({type(error).__name__}: {error}).",
             hint="Install the model again.",
         ) from error
-    missing = sorted({name for name in files if not (folder / name).is_file()})
-    if missing:
-        raise ConfigurationError(
-            f"{folder} is incomplete: {', '.join(missing)} missing.",
-            hint="Install the model again.",
-        )
+    check_whole(folder, files)
     return manifest
 
 

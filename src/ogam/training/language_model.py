@@ -180,7 +180,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
-        if settings.start:
+        if settings.start and not resume:
             _check_start(settings)
         tokenizer, training, validation = _prepare(folder, settings)
     except InvalidRequestError:

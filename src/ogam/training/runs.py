@@ -309,7 +309,8 @@ def settings_of(folder: Path, kind: type[S]) -> S:
         return msgspec.convert(about["settings"], kind)
     except FileNotFoundError:
         raise InvalidRequestError(
-            f"{folder} holds no run.", hint="Start one without --resume."
+            f"{folder} holds no run.",
+            hint="Is it the right folder? Without --resume a new run begins.",
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidRequestError(f"{folder} holds no run of this kind: {error}.") from None

@@ -65,7 +65,7 @@ def train(settings: Settings, folder: Path, *, resume: bool = False) -> Outcome:
     loss is no longer a number, OutputError where the folder cannot be written.
     """
     check(settings)
-    if settings.start:
+    if settings.start and not resume:
         translation_start.check(settings)
     fixed = {
         name: value for name, value in msgspec.to_builtins(settings).items() if name not in FREE

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ogam.errors import InvalidRequestError
-from ogam.training import data, translation_pieces
+from ogam.training import data
 from ogam.training.translation_data import (
     Example,
     Languages,
@@ -67,8 +67,8 @@ def build(
                 hint="Train on that pair of languages too, or leave it out.",
             )
     extra = [target_token(one) for one in targets] if tagged else []
-    grow = translation_pieces.of(Path(settings.start)) if settings.start else b""
-    tokens = make_tokens(folder, settings.tokens, train, extra, settings.vocabulary, grow=grow)
+    start = Path(settings.start) if settings.start else None
+    tokens = make_tokens(folder, settings.tokens, train, extra, settings.vocabulary, start=start)
     fitting, dropped = _fitting(numbers(tokens, train, tagged=tagged), settings)
     valid_numbers, _ = _fitting(numbers(tokens, valid, tagged=tagged), settings)
     if not fitting or not valid_numbers:

@@ -196,21 +196,21 @@ def make_tokens(
     extra: Sequence[str],
     size: int,
     *,
-    grow: bytes = b"",
+    start: Path | None = None,
 ) -> Tokens:
     """The run's tokens: trained on its texts the first time, read from ``folder`` after that.
 
     ``extra`` are tokens no text can hold, such as <2de>; ``size`` is the vocabulary's, all
     counted; with "space" the rarest words beyond it are unknown (0: none is). SentencePiece
-    never cuts U+E000 to U+E00F; ``grow`` is a model of its to add to.
+    never cuts U+E000 to U+E00F; ``start`` is the run whose model it adds to.
     """
     sides = [side for text in texts for side in text[:2]]
     if kind == "sentencepiece":
         file = folder / "spm.model"
         if not file.exists():
             whole = sorted({found for side in sides for found in _WHOLE.findall(side)})
-            if grow:
-                model = pieces.grown(grow, sides, extra, whole, size)
+            if start is not None:
+                model = pieces.grown(pieces.of(start), sides, extra, whole, size)
             else:
                 model = pieces.learned(sides, extra, whole, size)
             files.write(file, model)

@@ -105,7 +105,8 @@ def settings_of(folder: Path, **free: Any) -> Settings:
         return msgspec.convert({**fixed, **last, **given}, Settings)
     except FileNotFoundError:
         raise InvalidRequestError(
-            f"{folder} holds no run of a transformer.", hint="Start one without --resume."
+            f"{folder} holds no run of a transformer.",
+            hint="Is it the right folder? Without --resume a new run begins.",
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigurationError(f"The run {folder} is damaged.", hint="Start a new run.") from None
@@ -136,6 +137,12 @@ def check(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not 0 <= value < 1:
             raise InvalidRequestError(f"{name} must be from 0 to below 1.", param=name)
+    if settings.keep and not settings.start:
+        raise InvalidRequestError(
+            "There are no weights to keep a share of.",
+            hint="Name the run to begin from by --start, or leave --keep out.",
+            param="keep",
+        )
     devices.find(settings.device)
 
 

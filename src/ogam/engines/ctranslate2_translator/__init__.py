@@ -121,11 +121,13 @@ class CTranslate2TranslatorEngine:
         hint = f"It has {model.about.told()}."
         language, _, manner = request.target.partition("-x-")
         if manner:
-            # A manner of a language is asked for in that language.
-            own = languages.find(language, model.about.with_manner(manner))
-            if own is None:
+            # To correct is asked for as a target; the other manners are by the formality.
+            known = model.about.with_manner(manner) if manner == _CORRECT else []
+            own = languages.find(language, known)
+            if own is None or languages.find(request.source or own, [own]) is None:
                 raise UnknownLanguageError(
-                    f"{self._ref.name} does not turn texts into {request.target!r}.",
+                    f"{self._ref.name} does not turn "
+                    f"{request.source or 'texts'!r} into {request.target!r}.",
                     hint=hint,
                     param="target",
                 )

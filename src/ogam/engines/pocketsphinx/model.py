@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from ogam.capabilities.base import ModelRef
+from ogam.engines._shared import check_whole
 from ogam.engines.pocketsphinx.worker import Lexicon
 from ogam.errors import ConfigurationError, UnknownLanguageError
 
@@ -74,14 +75,7 @@ def _read(folder: Path) -> Model:
             f"{path} is not a recogniser's manifest: {error}.",
             hint="Is it a model of another engine?",
         ) from error
-    missing = [
-        one for one in (told.dictionary, told.language_model) if not (folder / one).is_file()
-    ]
-    if missing:
-        raise ConfigurationError(
-            f"{folder} is incomplete: {', '.join(missing)} missing.",
-            hint="Install the model again.",
-        )
+    check_whole(folder, (told.dictionary, told.language_model))
     lexicon = Lexicon(
         dictionary=str(folder / told.dictionary),
         language_model=str(folder / told.language_model),

@@ -22,7 +22,8 @@ _POLICY = 1008
 _IDLE, _LONGEST_IDLE = 20.0, 180.0  # seconds; the vendor's
 # Pieces that wait to be spoken. A client that writes faster is read no further.
 _WAITING = 16
-_READING = 0.1  # seconds
+# Seconds between an error and the end, in which a client reads it.
+_READING = 0.1
 
 
 class _IdleError(InvalidRequestError):
@@ -60,7 +61,7 @@ async def stream_input(call: SocketCall) -> None:
         said = {**about, "error": code, "code": _POLICY}
         with suppress(WebSocketDisconnect, RuntimeError):
             await call.socket.send_text(msgspec.json.encode(said).decode())
-            # The SDK sends before it reads; what it sends into a closed socket costs it this.
+            # The SDK sends before it reads: to a socket closed by then, and it reads no more.
             await asyncio.sleep(_READING)
             await call.socket.close(
                 _POLICY, about["message"].encode()[:120].decode(errors="ignore")
