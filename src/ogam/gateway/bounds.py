@@ -114,6 +114,18 @@ def characters_bound(count: int, price: Price) -> Billing | Unprovable:
     return _characters(count) if price.bills == "characters" else Billing()
 
 
+def seconds_bound(seconds: float, price: Price) -> Billing | Unprovable:
+    """The most that so many seconds of sound are billed for, of all channels together."""
+    if price.bills == "nothing":
+        return Billing()
+    if price.bills != "audio":
+        return Unprovable(
+            reason="How long the sound will be is not known, and it is not billed by time.",
+            hint="Send a whole recording, or put a row by time into [[prices]].",
+        )
+    return Billing(units=Units(audio_ms=price.billed_ms(math.ceil(1000 * seconds))))
+
+
 def features_bound(features: Sequence[str], price: Price) -> Billing | Unprovable:
     """The most that ``features`` are billed for, each named once for every picture it is of."""
     if price.bills == "nothing":

@@ -275,7 +275,7 @@ async def _pieces(gateway: Gateway, walk: Walk, passing: Passing) -> AsyncGenera
                         kept.append(piece)
                     yield piece
                 body = b"".join(kept) if keeps else b""
-                yield _done(walk.trail, attempt, head, body, flow.units)
+                yield _done(walk.trail, attempt, flow.head, body, flow.units)
             return
     raise ExhaustedError(walk.failure())
 

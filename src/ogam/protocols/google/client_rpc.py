@@ -88,11 +88,15 @@ class Connection:
 
 
 class Rpcs:
-    """A vendor's methods of one message each way, as bytes, over one connection."""
+    """A vendor's methods, messages as bytes, over one connection."""
 
     def __init__(self, vendor: Vendor, auth: Auth) -> None:
         self._vendor, self._auth = vendor, auth
         self._connection = Connection(vendor)
+
+    async def channel(self) -> Any:
+        """The connection, for a stream: see :meth:`Connection.channel`."""
+        return await self._connection.channel()
 
     async def unary(self, method: str, data: bytes, headers: list[tuple[str, str]]) -> bytes:
         """What ``method`` answers. grpc.RpcError as the vendor says it, VendorError (``sent``

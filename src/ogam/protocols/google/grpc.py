@@ -89,6 +89,8 @@ def service(
             except Exception as error:
                 await _abort(context, error)
                 raise
+            finally:
+                gateway.end_begun()
 
         return grpc.stream_stream_rpc_method_handler(handler)  # pyright: ignore
 

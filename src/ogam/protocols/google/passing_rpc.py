@@ -1,14 +1,16 @@
 """What Google's protocols share of messages that go through unchanged over gRPC, one each way.
 
 As bytes, where nothing changes; else by Google's own types, which keep fields that they do not
-know. Streams take the ordinary way: how long one goes on is not known before it is sent.
+know.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import quote
 
 import msgspec
 
@@ -66,13 +68,7 @@ class Message(forwarding.Whole):
         return await asyncio.to_thread(self._prove, price)
 
     def _prove(self, price: Price) -> Billing | Unprovable:
-        if _has_unknown(self._message):
-            return passing.unknown("a field that is not known here")
-        try:
-            protojson.convert(from_message(self._message), self.kind)
-        except InvalidRequestError as error:
-            return Unprovable(reason=f"What this costs is not known: {error.message}")
-        return self.bound(price)
+        return odd(self._message, self.kind) or self.bound(price)
 
     async def send(
         self,
@@ -88,18 +84,8 @@ class Message(forwarding.Whole):
         own.CopyFrom(self._message)
         found = await self.changed(own, engine, model)
         data = self._data if found is None else await asyncio.to_thread(own.SerializeToString)
-        headers = [
-            (name, value)
-            for name, value in cast(Any, self._rpc.context.invocation_metadata() or ())
-            if name.startswith("x-goog-") and name not in _OWN and isinstance(value, str)
-        ]
-        if found:
-            from urllib.parse import quote
-
-            params = "&".join(f"{key}={quote(one, safe='')}" for key, one in found.items())
-            headers.append(("x-goog-request-params", params))
         try:
-            got = await engine.raw.rpc.unary(self._method, data, headers)
+            got = await engine.raw.rpc.unary(self._method, data, headers(self._rpc, found or {}))
         except grpc.RpcError as error:
             failure = client_errors.of_rpc(engine.raw.vendor.name, error)
             if isinstance(failure, VendorError):
@@ -125,20 +111,54 @@ async def through(
     """The vendor's own answer; None where the call is for other steps of its route, or for a
     vendor that is not known to answer gRPC. What the vendor finds wrong ends the call as it said.
     """
-    for name in rpc.gateway.route(capability, target).names:
-        vendor = rpc.gateway.vendor(name)
-        speaks = vendor is not None and vendor.protocol == rpc.protocol.name
-        if vendor is not None and speaks and not client_rpc.answers(vendor):
-            return None
+    if not answered(rpc, capability, target):
+        return None
     response = await forwarding.through(cast(Any, rpc), capability, target, message)
     if response is None:
         return None
-    error = message.refused
-    if error is not None:
-        kept = "grpc-status-details-bin"
-        details = tuple(one for one in error.trailing_metadata() or () if one[0] == kept)
-        await rpc.context.abort(error.code(), error.details() or "", details)
+    await refuse(rpc, message.refused)
     return bytes(response.body)
+
+
+def answered(rpc: Rpc, capability: Capability, target: Target) -> bool:
+    """Whether the vendors of this protocol on the route are known to answer gRPC."""
+    vendors = map(rpc.gateway.vendor, rpc.gateway.route(capability, target).names)
+    own = (one for one in vendors if one is not None and one.protocol == rpc.protocol.name)
+    return all(map(client_rpc.answers, own))
+
+
+def headers(rpc: Rpc, where: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What of the client's metadata goes to the vendor, and by what its servers are found."""
+    given = cast(Any, rpc.context.invocation_metadata() or ())
+    found = [
+        (name, value)
+        for name, value in given
+        if name.startswith("x-goog-") and name not in _OWN and isinstance(value, str)
+    ]
+    if where:
+        params = "&".join(f"{key}={quote(one, safe='')}" for key, one in where.items())
+        found.append(("x-goog-request-params", params))
+    return found
+
+
+async def refuse(rpc: Rpc, error: Any) -> None:
+    """End the call as the vendor ended it, where it did: ``error`` is its grpc.RpcError."""
+    if error is None:
+        return
+    kept = "grpc-status-details-bin"
+    details = tuple(one for one in error.trailing_metadata() or () if one[0] == kept)
+    await rpc.context.abort(error.code(), error.details() or "", details)
+
+
+def odd(message: Any, kind: type[msgspec.Struct]) -> Unprovable | None:
+    """Why what ``message`` costs is not known, where something unknown is in it."""
+    if _has_unknown(message):
+        return passing.unknown("a field that is not known here")
+    try:
+        protojson.convert(from_message(message), kind)
+    except InvalidRequestError as error:
+        return Unprovable(reason=f"What this costs is not known: {error.message}")
+    return None
 
 
 def _has_unknown(message: Any) -> bool:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -22,9 +21,10 @@ from ogam.capabilities.speech_recognition import (
     Segment,
     TranscribeResult,
 )
-from ogam.errors import InvalidRequestError, VendorError
+from ogam.errors import InvalidRequestError
 from ogam.protocols.google import client_errors, generated, protojson
 from ogam.protocols.google.client_api import Api
+from ogam.protocols.google.client_exchange import Exchange
 from ogam.protocols.google.client_rpc import Connection
 from ogam.protocols.google_speech import convert, convert_v2, wire, wire_v2
 from ogam.protocols.google_speech.client_wishes import RATE, Model, asked, heard, text_of
@@ -44,36 +44,36 @@ async def listen(
     headers = await api.auth.headers()
     types = f"google.cloud.speech_v{model.version}.types"
     google = await asyncio.to_thread(generated.load, types)
-    exchange = _Exchange(pcm, google, _first(model.version, wanted, name), api.vendor)
+    sound = _Sound(pcm, google, _first(model.version, wanted, name))
+    exchange = Exchange(sound.messages(), api.vendor)
     segments: list[Segment] = []
     billed, code = "", ""
     method = f"/google.cloud.speech.v{model.version}.Speech/StreamingRecognize"
     if name:
         headers.append(("x-goog-request-params", f"recognizer={quote(name, safe='')}"))
-    async with (
-        _channel(api.vendor) as channel,
-        aclosing(exchange.replies(channel.stream_stream(method), headers)) as replies,
-    ):
-        async for data in replies:
-            answer = _answer(model.version, google, data, api)
-            billed = answer.total_billed_time or billed
-            finals = [one for one in answer.results if one.is_final]
-            try:
-                found = heard(options, finals)
-            except InvalidRequestError as error:  # a time that is none
-                raise api.odd(error.message) from None
-            for one in found:
-                yield PartialTranscript(text=one.text, segment=one)
-            segments += found
-            code = next((one.language_code for one in finals if one.language_code), code)
-            guessed = (
-                one.alternatives[0].transcript.strip()
-                for one in answer.results
-                if not one.is_final and one.alternatives
-            )
-            if text := " ".join(part for part in guessed if part):
-                yield PartialTranscript(text=text)
-    seconds = exchange.sent / (2 * RATE)
+    async with _channel(api.vendor) as channel:
+        source = exchange.replies(channel.stream_stream(method), headers)
+        async with aclosing(_told(source, api.vendor)) as replies:
+            async for data in replies:
+                answer = _answer(model.version, google, data, api)
+                billed = answer.total_billed_time or billed
+                finals = [one for one in answer.results if one.is_final]
+                try:
+                    found = heard(options, finals)
+                except InvalidRequestError as error:  # a time that is none
+                    raise api.odd(error.message) from None
+                for one in found:
+                    yield PartialTranscript(text=one.text, segment=one)
+                segments += found
+                code = next((one.language_code for one in finals if one.language_code), code)
+                guessed = (
+                    one.alternatives[0].transcript.strip()
+                    for one in answer.results
+                    if not one.is_final and one.alternatives
+                )
+                if text := " ".join(part for part in guessed if part):
+                    yield PartialTranscript(text=text)
+    seconds = sound.sent / (2 * RATE)
     told = protojson.seconds(billed, "totalBilledTime") if billed else convert.billed(seconds, 1)
     yield TranscribeResult(
         engine=ref.engine,
@@ -130,85 +130,40 @@ def _answer(version: int, google: Any, data: bytes, api: Api) -> wire.StreamingR
     )
 
 
-class _Exchange:
-    """Blocks out, replies in. ``sent`` counts the bytes of sound.
+class _Sound:
+    """The messages of a stream. ``sent`` counts the bytes of sound."""
 
-    By grpc's blocking side, in threads: its asynchronous one loses the vendor's status where a
-    message is being written as the vendor ends the call ("Internal error from Core", grpcio
-    1.85), and so every error that comes of the configuration. The source of sound blocks too.
-    """
-
-    def __init__(
-        self, pcm: Iterator[bytes], google: Any, first: msgspec.Struct, vendor: Vendor
-    ) -> None:
-        self._pcm, self._first, self._vendor = pcm, first, vendor
+    def __init__(self, pcm: Iterator[bytes], google: Any, first: msgspec.Struct) -> None:
+        self._pcm, self._first = pcm, first
         self._request: Any = google.StreamingRecognizeRequest.pb()
         self._field = (
             "audio" if isinstance(first, wire_v2.StreamingRecognizeRequest) else "audio_content"
         )
-        self._loop = asyncio.get_running_loop()
-        self._came: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-        self._call: Any = None
         self.sent = 0
 
-    async def replies(
-        self, method: Callable[..., Any], headers: list[tuple[str, str]]
-    ) -> AsyncGenerator[bytes]:
-        """Yield each reply. What the source of sound raises is raised, as is what Google says.
-
-        While there is sound a reply may take any time, after its end as long as an attempt may.
-        """
-        self._call = method(self._requests(), metadata=tuple(headers))
-        threading.Thread(target=self._read, name="ogam-heard", daemon=True).start()
-        try:
-            while (one := await self._came.get()) is not None:
-                if isinstance(one, Exception):
-                    raise one
-                yield one
-        finally:
-            self._call.cancel()
-
-    def _requests(self) -> Iterator[bytes]:
+    def messages(self) -> Iterator[bytes]:
+        """How to listen, then the sound as it comes. Blocking."""
         from google.protobuf import json_format
 
-        try:
-            first = json_format.ParseDict(msgspec.to_builtins(self._first), self._request())
-            yield first.SerializeToString()
-            for block in self._pcm:
-                for at in range(0, len(block), _MOST):
-                    piece = block[at : at + _MOST]
-                    self.sent += len(piece)
-                    yield self._request(**{self._field: piece}).SerializeToString()
-        except Exception as error:
-            self._tell(error)
-            return
-        self._tell_later()
+        first = json_format.ParseDict(msgspec.to_builtins(self._first), self._request())
+        yield first.SerializeToString()
+        for block in self._pcm:
+            for at in range(0, len(block), _MOST):
+                piece = block[at : at + _MOST]
+                self.sent += len(piece)
+                yield self._request(**{self._field: piece}).SerializeToString()
 
-    def _read(self) -> None:
-        from grpc import RpcError
 
-        try:
-            for data in self._call:
-                self._tell(data)
-        except RpcError as error:
-            self._tell(client_errors.of_rpc(self._vendor.name, error))
-        self._tell(None)
+async def _told(replies: AsyncGenerator[bytes], vendor: Vendor) -> AsyncGenerator[bytes]:
+    """The same; what Google finds wrong as Ogam's errors."""
+    from grpc import RpcError
 
-    def _tell(self, what: bytes | Exception | None) -> None:
-        with suppress(RuntimeError):  # the loop has gone, and who waited with it
-            self._loop.call_soon_threadsafe(self._came.put_nowait, what)
-
-    def _tell_later(self) -> None:
-        """The sound has ended: from now on the vendor has an attempt's time to say the rest."""
-        late = VendorError(
-            f"{self._vendor.name} did not answer within {self._vendor.timeout:g} s "
-            "after the end of the sound."
-        )
-        # Whoever has read to the end by then reads no more.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(
-                self._loop.call_later, self._vendor.timeout, self._came.put_nowait, late
-            )
+    try:
+        async with aclosing(replies):
+            async for data in replies:
+                yield data
+    except RpcError as error:
+        raise client_errors.of_rpc(vendor.name, error) from None
 
 
 @asynccontextmanager

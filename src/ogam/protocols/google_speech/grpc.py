@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ from ogam.protocols.google_speech import (
     convert_v2,
     jobs,
     passing,
+    passing_stream,
     recognizers,
     wire,
     wire_v2,
@@ -52,8 +54,8 @@ def services(gateway: Gateway, keys: Keys) -> Sequence[Any]:
         "GetRecognizer": _answer(2, _Named, _get, "GetRecognizerRequest"),
         "ListRecognizers": _answer(2, _Listed, _list, "ListRecognizersRequest"),
     }
-    streaming_v1: dict[str, Streaming] = {"StreamingRecognize": _stream_v1}
-    streaming_v2: dict[str, Streaming] = {"StreamingRecognize": _stream_v2}
+    streaming_v1: dict[str, Streaming] = {"StreamingRecognize": _live(1, _stream_v1)}
+    streaming_v2: dict[str, Streaming] = {"StreamingRecognize": _live(2, _stream_v2)}
     name = "google.cloud.speech"
     return (
         make(f"{name}.v1.Speech", gateway, keys, PROTOCOL, unary=v1, streaming=streaming_v1),
@@ -224,6 +226,26 @@ def _passing(version: int, otherwise: Unary) -> Unary:
         return await otherwise(rpc, data) if passed is None else passed
 
     return answer
+
+
+def _live(version: int, otherwise: Streaming) -> Streaming:
+    async def answer(rpc: Rpc, data: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+        async for first in data:
+            passed = await passing_stream.live(rpc, version, first, data)
+            found = passed or otherwise(rpc, _behind(first, data))
+            async with aclosing(found) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        raise _no_config()
+
+    return answer
+
+
+async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for one in rest:
+        yield one
 
 
 def _begin(version: int, kind: type[T], work: Callable[[Rpc, T], Awaitable[Any]]) -> Unary:

@@ -123,6 +123,28 @@ class Asked:
         mode = field(field(self._config, "features"), "multiChannelMode")
         return mode in (1, "SEPARATE_RECOGNITION_PER_CHANNEL")
 
+    @property
+    def raw(self) -> tuple[str, int, int]:
+        """What it says of its sound: the encoding's name, its rate and channels (0: not told)."""
+        told, kinds = self._config, wire.ENCODINGS
+        if self.version == 2:
+            told, kinds = field(told, "explicitDecodingConfig"), wire_v2.ENCODINGS
+        try:
+            code = number(field(told, "encoding") or 0, kinds, "encoding")
+        except (InvalidRequestError, TypeError):
+            code = 0
+        rate, channels = field(told, "sampleRateHertz"), field(told, "audioChannelCount")
+        return (
+            next(name for name, one in kinds.items() if one == code),
+            rate if isinstance(rate, int) else 0,
+            channels if isinstance(channels, int) else 0,
+        )
+
+    @property
+    def billed_channels(self) -> int:
+        """How many channels of a stream count, by what it says of itself (0: not told)."""
+        return self.raw[2] if self._separate else 1
+
     def facts(self) -> Facts:
         """Its language, and its length where that was measured."""
         code = self.language
@@ -133,24 +155,12 @@ class Asked:
         the bytes, whatever a header says of its length. An OgamError where it is none.
         """
         data = google.content(self._sound, "content")
-        told = self._config
-        kinds = wire.ENCODINGS
-        if self.version == 2:
-            told, kinds = field(told, "explicitDecodingConfig"), wire_v2.ENCODINGS
-        value = field(told, "encoding")
-        try:
-            code = number(value or 0, kinds, "encoding")
-        except (InvalidRequestError, TypeError):
-            code = 0
-        encoding = next(name for name, one in kinds.items() if one == code)
+        encoding, rate, channels = self.raw
         raw: Any = sound.RAW.get(encoding)
         if encoding in sound.MAGIC and not data.startswith(b"#!AMR"):
             data = sound.MAGIC[encoding] + data
         found: list[Audio] = []
         if raw:
-            rate, channels = field(told, "sampleRateHertz"), field(told, "audioChannelCount")
-            rate = rate if isinstance(rate, int) else 0
-            channels = channels if isinstance(channels, int) else 0
             found.append(
                 Audio(data, encoding=raw, sample_rate=rate or None, channels=channels or 1)
             )

@@ -95,10 +95,11 @@ async def listen(
 
 def _check(seconds: float) -> None:
     if seconds > MAX_SECONDS:
-        raise _too_long()
+        raise too_long()
 
 
-def _too_long() -> OutOfRangeError:
+def too_long() -> OutOfRangeError:
+    """Google's words for a stream of more sound than it takes."""
     return OutOfRangeError(
         f"Exceeded maximum allowed stream duration of {MAX_SECONDS:.0f} seconds."
     )
@@ -115,7 +116,7 @@ async def _timely(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 chunk = await anext(chunks, None)
         except TimeoutError:
             if left <= PATIENCE:
-                raise _too_long() from None
+                raise too_long() from None
             raise OutOfRangeError(
                 "Audio Timeout Error: Long duration elapsed without audio. "
                 "Audio should be sent close to real time."
