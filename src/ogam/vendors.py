@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import msgspec
@@ -24,8 +25,10 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
 
     ``url`` has no slash at its end. ``key`` is empty where none is known. Google's vendors only:
     ``credentials`` is a service account's JSON file, ``project`` the project where that does not
-    tell it, and ``grpc_url`` where gRPC is, if not where ``url`` is. ``timeout`` bounds one
-    attempt and ``connect_timeout`` its connection, in seconds. A ``free`` vendor bills nothing.
+    tell it, ``grpc_url`` where gRPC is, if not where ``url`` is, and ``buckets`` are patterns
+    (fnmatch) of those in Cloud Storage that clients may have it read and write. ``timeout``
+    bounds one attempt and ``connect_timeout`` its connection, in seconds. A ``free`` vendor bills
+    nothing.
     """
 
     name: str
@@ -35,11 +38,18 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     credentials: str = ""
     project: str = ""
     grpc_url: str = ""
+    buckets: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
     timeout: float = 60.0
     connect_timeout: float = 5.0
     connections: int = 100
     free: bool = False
+
+    def reads(self, uri: str) -> bool:
+        """Whether ``uri`` lies in one of its buckets."""
+        kind, _, path = uri.partition("://")
+        bucket = path.partition("/")[0]
+        return kind == "gs" and any(fnmatchcase(bucket, one) for one in self.buckets)
 
     def told(self, words: str) -> str:
         """The vendor's own words as they may be shown: short, without the key that some repeat."""
@@ -59,6 +69,7 @@ class VendorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     credentials: str = ""
     project: str = ""
     grpc_url: str = ""
+    buckets: tuple[str, ...] = ()
     headers: dict[str, str] = {}
     timeout: float = 60.0
     connect_timeout: float = 5.0
@@ -128,6 +139,7 @@ def _vendor(name: str, row: VendorSettings, environ: Mapping[str, str]) -> Vendo
         credentials=credentials,
         project=row.project or environ.get("GOOGLE_CLOUD_PROJECT", ""),
         grpc_url=row.grpc_url,
+        buckets=row.buckets,
         headers=row.headers,
         timeout=row.timeout,
         connect_timeout=row.connect_timeout,

@@ -24,9 +24,9 @@ from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_form
 from ogam.protocols.deepl import languages, wire, wire_answers
 from ogam.protocols.deepl.passing import has_own_glossary, where
-from ogam.protocols.deepl.sent import Sent
 from ogam.protocols.deepl.state import state
 from ogam.protocols.forwarding import Head
+from ogam.protocols.sent import Sent
 from ogam.protocols.serving import Call, Stream
 from ogam.protocols.strict_form import Form, Part
 

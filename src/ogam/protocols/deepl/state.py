@@ -14,8 +14,8 @@ from ogam.errors import InvalidRequestError, TooLargeError
 from ogam.gateway.dispatch import Gateway
 from ogam.protocols.deepl import wire
 from ogam.protocols.deepl.glossaries import Glossaries
-from ogam.protocols.deepl.sent import SentDocuments
 from ogam.protocols.deepl.uploads import Uploads
+from ogam.protocols.sent import SentWork
 from ogam.protocols.serving import Call, decode
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -31,7 +31,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.glossaries = Glossaries(folder / "glossaries")
         self.uploads = Uploads(folder / "documents")
-        self.sent = SentDocuments(folder / "sent")
+        self.sent = SentWork(folder / "sent")
         self.settling = asyncio.Lock()
         self.running: dict[str, asyncio.Task[None]] = {}
         self.turns = asyncio.Semaphore(_AT_ONCE)

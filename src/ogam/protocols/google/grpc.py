@@ -1,8 +1,7 @@
 """What Google's protocols share over gRPC: keys in metadata, errors, messages to wire types.
 
 Handlers get and give bytes: Google's generated types take 1.5 s to import, so a service
-imports them at its first call (:func:`types`), in a thread. Knows no service but
-``google.longrunning.Operations``.
+imports them at its first call (:func:`types`), in a thread. Knows no service.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from ogam.gateway import caller
 from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key, Keys
-from ogam.protocols.google import errors, generated, operations
-from ogam.protocols.google.protojson import seconds
+from ogam.protocols.google import errors, generated
 from ogam.protocols.serving import Call, Protocol
 
 T = TypeVar("T")
@@ -70,27 +68,29 @@ def service(
     def one(work: Unary) -> Any:
         async def handler(data: bytes, context: Any) -> bytes:
             try:
-                return await work(begin(context), data)
+                try:
+                    return await work(begin(context), data)
+                finally:
+                    gateway.end_begun()  # before the client hears of it
             except Exception as error:
                 await _abort(context, error)
                 raise
-            finally:
-                gateway.end_begun()
 
         return grpc.unary_unary_rpc_method_handler(handler)  # pyright: ignore
 
     def many(work: Streaming) -> Any:
         async def handler(data: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             try:
-                # Closed with the call, so that a client that cancels stops the work at once.
-                async with aclosing(work(begin(context), data)) as pieces:
-                    async for piece in pieces:
-                        yield piece
+                try:
+                    # Closed with the call, so that a client that cancels stops the work at once.
+                    async with aclosing(work(begin(context), data)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                finally:
+                    gateway.end_begun()
             except Exception as error:
                 await _abort(context, error)
                 raise
-            finally:
-                gateway.end_begun()
 
         return grpc.stream_stream_rpc_method_handler(handler)  # pyright: ignore
 
@@ -147,12 +147,12 @@ def from_message(message: Any) -> dict[str, Any]:
         elif field.is_repeated:
             found[field.json_name] = [from_message(item) for item in value]
         else:
-            found[field.json_name] = _known(value)
+            found[field.json_name] = known(value)
     return found
 
 
-def _known(message: Any) -> Any:
-    """The types that have a JSON of their own."""
+def known(message: Any) -> Any:
+    """A message as its JSON, that of Google's own types too."""
     full = message.DESCRIPTOR.full_name
     if full in (
         "google.protobuf.Duration",
@@ -182,62 +182,3 @@ def fields(value: msgspec.Struct) -> dict[str, Any]:
         else:
             found[name] = item
     return found
-
-
-def longrunning(gateway: Gateway, keys: Keys, protocol: Protocol) -> Any:
-    """The service google.longrunning.Operations; the same whichever protocol adds it."""
-    kept = operations.store(gateway)
-
-    async def pb() -> Any:
-        return await types("google.longrunning.operations_pb2")
-
-    async def get(rpc: Rpc, data: bytes) -> bytes:
-        asked = parsed((await pb()).GetOperationRequest, data)
-        found = await asyncio.to_thread(kept.get, asked.name, rpc.key.id)
-        return (await as_message(found)).SerializeToString()
-
-    async def wait(rpc: Rpc, data: bytes) -> bytes:
-        asked = parsed((await pb()).WaitOperationRequest, data)
-        told = _known(asked.timeout) if asked.HasField("timeout") else None
-        timeout = None if told is None else max(0.0, seconds(told, "timeout"))
-        found = await kept.wait(asked.name, rpc.key.id, timeout)
-        return (await as_message(found)).SerializeToString()
-
-    async def listed(rpc: Rpc, data: bytes) -> bytes:
-        kinds = await pb()
-        asked = parsed(kinds.ListOperationsRequest, data)
-        found = await asyncio.to_thread(kept.list, asked.name, rpc.key.id)
-        every = [await as_message(one) for one in found]
-        return kinds.ListOperationsResponse(operations=every).SerializeToString()
-
-    async def cancel(rpc: Rpc, data: bytes) -> bytes:
-        kept.cancel(parsed((await pb()).CancelOperationRequest, data).name, rpc.key.id)
-        return b""
-
-    async def delete(rpc: Rpc, data: bytes) -> bytes:
-        kept.delete(parsed((await pb()).DeleteOperationRequest, data).name, rpc.key.id)
-        return b""
-
-    unary: dict[str, Unary] = {
-        "GetOperation": get,
-        "WaitOperation": wait,
-        "ListOperations": listed,
-        "CancelOperation": cancel,
-        "DeleteOperation": delete,
-    }
-    return service("google.longrunning.Operations", gateway, keys, protocol, unary=unary)
-
-
-async def as_message(operation: operations.Operation) -> Any:
-    """An operation as a google.longrunning.Operation."""
-    pb = await types("google.longrunning.operations_pb2")
-    from google.protobuf import json_format
-
-    for part in (operation.metadata, operation.response):
-        # type.googleapis.com/google.cloud.vision.v1.OperationMetadata -> google.cloud.vision_v1
-        kind: str = (part or {}).get("@type", "").rpartition("/")[2]
-        if kind.startswith("google.cloud."):
-            package, version, _ = kind.rsplit(".", 2)
-            await types(f"{package}_{version}")
-    value = msgspec.to_builtins(operation)
-    return await asyncio.to_thread(json_format.ParseDict, value, pb.Operation())

@@ -22,11 +22,11 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from ogam.config import Config
 from ogam.errors import EngineError, NotFoundError, OgamError, OverloadedError
 from ogam.gateway.dispatch import Gateway
 from ogam.media import files
-from ogam.protocols.google import errors
+from ogam.protocols.google import errors, passing_work
+from ogam.protocols.google.storage import folder
 from ogam.protocols.google.wire import Operation
 from ogam.protocols.serving import Call, Route, reply
 
@@ -51,11 +51,6 @@ class _Kept(msgspec.Struct, kw_only=True):
 
 # Gets the operation, whose metadata it may change, and gives what it answers.
 Work = Callable[[Operation], Awaitable[dict[str, Any]]]
-
-
-def folder(config: Config) -> Path:
-    """Where Google's protocols keep what clients leave."""
-    return config.server.folder() / "google"
 
 
 class Operations:
@@ -202,6 +197,8 @@ def _owner(call: Call) -> str:
 
 async def _get(call: Call) -> Response:
     operations, name, owner = _asked(call)
+    if (passed := await passing_work.asked(call, name)) is not None:
+        return passed
     return reply(await asyncio.to_thread(operations.get, name, owner))
 
 
@@ -212,12 +209,16 @@ async def _list(call: Call) -> Response:
 
 async def _cancel(call: Call) -> Response:
     operations, name, owner = _asked(call)
+    if (passed := await passing_work.asked(call, name)) is not None:
+        return passed
     operations.cancel(name, owner)
     return reply({})
 
 
 async def _delete(call: Call) -> Response:
     operations, name, owner = _asked(call)
+    if (passed := await passing_work.asked(call, name)) is not None:
+        return passed
     operations.delete(name, owner)
     return reply({})
 

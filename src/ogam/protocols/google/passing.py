@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import re
 from binascii import Error
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.google import protojson
 from ogam.protocols.serving import Call
+from ogam.vendors import Vendor
 
 Fields = list[tuple[str, str]]
 # They show who asks; the vendor's own credentials stand in their place.
@@ -66,6 +68,11 @@ def where(call: Call, project: str) -> tuple[str, str, Fields]:
 def in_project(name: str, project: str) -> str:
     """A resource's name, or a path, in another project; as it is where none is given."""
     return _PROJECT.sub(lambda _: f"projects/{project}", name, count=1) if project else name
+
+
+def stored(vendor: Vendor, uris: Sequence[str]) -> bool:
+    """Whether ``gs://`` means what lies at the vendor: elsewhere it is a folder here."""
+    return all(map(vendor.reads, uris))
 
 
 def masked(call: Call) -> bool:
@@ -144,6 +151,11 @@ class About(Protocol):
 
     body: Any
 
+    @property
+    def uris(self) -> list[str]:
+        """What it names in Cloud Storage."""
+        ...
+
     def facts(self) -> Facts:
         """What conditions of a route are about."""
         ...
@@ -168,7 +180,9 @@ class Body(forwarding.Whole, Generic[A]):
         return self._asked.facts()
 
     def same(self) -> PassedRequest | None:
-        """The body as it is kept, at an address without a key."""
+        """The body as it is kept, at an address without a key; what lies elsewhere may change."""
+        if self._asked.uris:
+            return None
         said, query = self.said, where(self._call, "")[1]
         return forwarding.same(self._call, msgspec.json.decode(said), query=query) if said else None
 

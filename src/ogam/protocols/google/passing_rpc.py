@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -37,7 +37,7 @@ class Message(forwarding.Whole):
 
     def __init__(self, rpc: Rpc, method: str, data: bytes, message: Any, answer: Any) -> None:
         self._rpc, self._method, self._data = rpc, method, data
-        self._message, self._answer = message, answer
+        self._message, self.answer = message, answer
         self.refused: Any = None
 
     @abstractmethod
@@ -100,20 +100,25 @@ class Message(forwarding.Whole):
         from google.protobuf.message import DecodeError
 
         try:
-            return from_message(self._answer.FromString(data))
+            return from_message(self.answer.FromString(data))
         except (DecodeError, InvalidRequestError) as error:
             raise engine.raw.odd(error) from None
 
 
 async def through(
-    rpc: Rpc, capability: Capability, target: Target, message: Message
+    rpc: Rpc,
+    capability: Capability,
+    target: Target,
+    message: Message,
+    unsettled: Callable[[str, str], None] | None = None,
 ) -> bytes | None:
     """The vendor's own answer; None where the call is for other steps of its route, or for a
     vendor that is not known to answer gRPC. What the vendor finds wrong ends the call as it said.
     """
     if not answered(rpc, capability, target):
         return None
-    response = await forwarding.through(cast(Any, rpc), capability, target, message)
+    call = cast(Any, rpc)
+    response = await forwarding.through(call, capability, target, message, unsettled=unsettled)
     if response is None:
         return None
     await refuse(rpc, message.refused)

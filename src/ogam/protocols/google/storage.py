@@ -12,12 +12,16 @@ from pathlib import Path
 from ogam.config import Config
 from ogam.errors import InvalidRequestError, NotFoundError, OverloadedError
 from ogam.media import files
-from ogam.protocols.google.operations import folder
 
 # https://cloud.google.com/storage/docs/buckets#naming, and of objects what every disk takes.
 _URI = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])/([^\x00-\x1f\\:*?\"<>|]{0,900})")
 # Objects in all; a client must not fill the disk's table of files.
 _MOST = 100_000
+
+
+def folder(config: Config) -> Path:
+    """Where Google's protocols keep what clients leave."""
+    return config.server.folder() / "google"
 
 
 class Storage:

@@ -17,13 +17,12 @@ from ogam.protocols.google.grpc import (
     Rpc,
     Streaming,
     Unary,
-    as_message,
     from_message,
-    longrunning,
     parsed,
 )
 from ogam.protocols.google.grpc import service as make
 from ogam.protocols.google.grpc import types as load
+from ogam.protocols.google.grpc_operations import as_message, longrunning
 from ogam.protocols.google_speech import (
     convert,
     convert_v2,
@@ -45,12 +44,20 @@ _TYPES = {1: "google.cloud.speech_v1.types", 2: "google.cloud.speech_v2.types"}
 def services(gateway: Gateway, keys: Keys) -> Sequence[Any]:
     """The handlers (grpc.GenericRpcHandler) of this protocol's services."""
     v1: dict[str, Unary] = {
-        "Recognize": _passing(1, _answer(1, wire.RecognizeRequest, _recognize_v1)),
-        "LongRunningRecognize": _begin(1, wire.LongRunningRecognizeRequest, jobs.long_running),
+        "Recognize": _passing(
+            passing.RECOGNIZE[0], _answer(1, wire.RecognizeRequest, _recognize_v1)
+        ),
+        "LongRunningRecognize": _passing(
+            passing.BEGIN[0], _begin(1, wire.LongRunningRecognizeRequest, jobs.long_running)
+        ),
     }
     v2: dict[str, Unary] = {
-        "Recognize": _passing(2, _answer(2, wire_v2.RecognizeRequest, _recognize_v2)),
-        "BatchRecognize": _begin(2, wire_v2.BatchRecognizeRequest, _batch),
+        "Recognize": _passing(
+            passing.RECOGNIZE[1], _answer(2, wire_v2.RecognizeRequest, _recognize_v2)
+        ),
+        "BatchRecognize": _passing(
+            passing.BEGIN[1], _begin(2, wire_v2.BatchRecognizeRequest, _batch)
+        ),
         "GetRecognizer": _answer(2, _Named, _get, "GetRecognizerRequest"),
         "ListRecognizers": _answer(2, _Listed, _list, "ListRecognizersRequest"),
     }
@@ -219,10 +226,9 @@ def _answer(
     return answer
 
 
-def _passing(version: int, otherwise: Unary) -> Unary:
+def _passing(method: passing.Method, otherwise: Unary) -> Unary:
     async def answer(rpc: Rpc, data: bytes) -> bytes:
-        method = f"/google.cloud.speech.v{version}.Speech/Recognize"
-        passed = await passing.message(rpc, version, method, data)
+        passed = await passing.message(rpc, method, data)
         return await otherwise(rpc, data) if passed is None else passed
 
     return answer

@@ -1,20 +1,20 @@
-"""What goes through to a vendor that speaks Speech-to-Text's protocol: recordings of a minute.
+"""What goes through to a vendor that speaks Speech-to-Text's protocol: recordings, and live sound.
 
 Only the model changes, where the route names one, and version 2's recogniser, which stands in the
 operator's project. A body goes where its own version is spoken: ``google_speech/v2/long`` takes
 version 2's, ``google_speech/latest_long`` version 1's, ``google_speech`` either; on a route that
-also leads to the other, and where sound is to be taken from ``gs://`` (a folder here), the call
-takes the ordinary way.
+also leads to the other the call takes the ordinary way. So does one that names ``gs://``, which is
+a folder here, but for the buckets that are the vendor's to read.
 
-Operations do: the client asks about its operation in later requests, which may never come, so
-nothing here would be told what it was billed.
+What an operation costs is told once it is done: see :mod:`ogam.protocols.google.passing_work`.
+Streams are :mod:`ogam.protocols.google_speech.passing_stream`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -31,7 +31,7 @@ from ogam.media import Audio, sniff, wav
 from ogam.protocols import forwarding
 from ogam.protocols.forwarding import Head
 from ogam.protocols.google import passing as google
-from ogam.protocols.google import passing_rpc
+from ogam.protocols.google import passing_rpc, passing_work, passing_work_rpc
 from ogam.protocols.google.grpc import Rpc, from_message, parsed, types
 from ogam.protocols.google.passing import field, items, text
 from ogam.protocols.google.protojson import number, seconds
@@ -40,36 +40,60 @@ from ogam.protocols.google_speech.client_wishes import Model
 from ogam.protocols.serving import Call, Protocol
 from ogam.routes import Route, Step, matches
 
-_KINDS: dict[int, type[msgspec.Struct]] = {1: wire.RecognizeRequest, 2: wire_v2.RecognizeRequest}
+
+class Method(NamedTuple):
+    """A method of a version: its name, what it is asked, and what it answers; ``later`` says
+    that this is an operation.
+    """
+
+    version: int
+    name: str
+    kind: type[msgspec.Struct]
+    answer: str
+    later: bool = False
 
 
-async def recording(call: Call, data: bytes, version: int) -> Response | None:
-    """The vendor's own transcript, where the route leads to one that speaks this version."""
+RECOGNIZE = (
+    Method(1, "Recognize", wire.RecognizeRequest, "RecognizeResponse"),
+    Method(2, "Recognize", wire_v2.RecognizeRequest, "RecognizeResponse"),
+)
+BEGIN = (
+    Method(1, "LongRunningRecognize", wire.LongRunningRecognizeRequest, "", later=True),
+    Method(2, "BatchRecognize", wire_v2.BatchRecognizeRequest, "", later=True),
+)
+
+
+async def recording(call: Call, data: bytes, method: Method) -> Response | None:
+    """The vendor's own answer, where the route leads to one that speaks this version."""
     if not call.gateway.forwards(call.protocol.name) or not google.readable(call):
         return None
     if call.params.get("recognizer", "_") != "_":
         return None  # one that has settings of its own, so perhaps a dearer model
     try:
-        asked = Asked(await asyncio.to_thread(msgspec.json.decode, data), version)
+        asked = Asked(await asyncio.to_thread(msgspec.json.decode, data), method.version)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
-    if asked.uri:
         return None
     named = call.model(asked.model or None)
     target = spoken(call.gateway, call.protocol, named, asked)
     if target is None:
         return None
     passing = _Recording(call, data, asked)
+    passing.method = method
+    passing.promised = ("name",) if method.later else ()
     if routing.measures_sound(target.steps):
         await asked.measure()
+    if method.later:
+        return await passing_work.begin(call, "transcribe", target, passing)
     return await forwarding.through(call, "transcribe", target, passing)
 
 
 def spoken(gateway: Gateway, protocol: Protocol, target: Target, asked: Asked) -> Route | None:
     """The route with the version and the model of its steps told; None where a step speaks the
-    other version, or none is this protocol's.
+    other version or may not read what is named, or one part of it wants another model.
     """
     route = gateway.route("transcribe", target)
+    if asked.mixed:
+        return None
     known = matches(asked.model, protocol.vendor_names)
     steps: list[Step | str] = []
     for step in route.steps:
@@ -77,6 +101,8 @@ def spoken(gateway: Gateway, protocol: Protocol, target: Target, asked: Asked) -
         if vendor is None or vendor.protocol != protocol.name:
             steps.append(step)
             continue
+        if not google.stored(vendor, asked.uris):
+            return None
         # Version 2 stands in a project. Where none is known, version 1 may do it the ordinary way.
         project = vendor.project or (vendor.credentials and not vendor.key)
         if asked.version == 2 and not project:
@@ -105,8 +131,25 @@ class Asked:
         self.body, self.version = body, version
         self._config = field(body, "config")
         self._sound = field(body, "audio") if version == 1 else body
-        self.uri, self.model = text(self._sound, "uri"), text(self._config, "model")
+        self.model = text(self._config, "model")
         self._seconds: float | None = None
+
+    @property
+    def uris(self) -> list[str]:
+        """What it names in Cloud Storage, to be read and to be written."""
+        output = field(field(self.body, "recognitionOutputConfig"), "gcsOutputConfig")
+        found = [
+            text(self._sound, "uri"),
+            text(field(self.body, "outputConfig"), "gcsUri"),
+            text(output, "uri"),
+            *(text(one, "uri") for one in items(field(self.body, "files"))),
+        ]
+        return [one for one in found if one]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether files of it have a configuration of their own."""
+        return any(field(one, "config") is not None for one in items(field(self.body, "files")))
 
     @property
     def language(self) -> str:
@@ -215,10 +258,11 @@ class Asked:
 class _Recording(google.Body[Asked]):
     """A recording on its way."""
 
+    method: Method
+
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its seconds."""
-        kind = _KINDS[self._asked.version]
-        odd = await asyncio.to_thread(google.odd, self._call, self._data, kind)
+        odd = await asyncio.to_thread(google.odd, self._call, self._data, self.method.kind)
         return odd or await asyncio.to_thread(self._asked.bound, price)
 
     async def send(
@@ -231,14 +275,16 @@ class _Recording(google.Body[Asked]):
         """Send it whole."""
         path, query, headers = google.where(self._call, "")
         if self._asked.version == 2:
-            path = f"/v2/{await recogniser(engine)}:recognize"
+            verb = "batchRecognize" if self.method.later else "recognize"
+            path = f"/v2/{await recogniser(engine)}:{verb}"
         body = self._data
         name = named(model, self._asked)
         if name != self._asked.model:
             body = await asyncio.to_thread(_with_model, body, name)
         got = await engine.raw.forward("POST", path, query, body, headers)
         head = Head(status=got.status, headers=got.headers)
-        return head, got.body, None if got.status >= 400 else await self._told(got.body)
+        untold = got.status >= 400 or self.method.later
+        return head, got.body, None if untold else await self._told(got.body)
 
     async def _told(self, body: bytes) -> Units | None:
         try:
@@ -248,22 +294,31 @@ class _Recording(google.Body[Asked]):
         return await self._asked.told(answer)
 
 
-async def message(rpc: Rpc, version: int, method: str, data: bytes) -> bytes | None:
+async def message(rpc: Rpc, method: Method, data: bytes) -> bytes | None:
     """The vendor's own answer to a message of gRPC, where the route leads to one that has it."""
     if not rpc.gateway.forwards(rpc.protocol.name):
         return None
+    version = method.version
     google_types = await types(f"google.cloud.speech_v{version}.types")
-    sent = await asyncio.to_thread(parsed, google_types.RecognizeRequest.pb(), data)
+    kind = getattr(google_types, method.kind.__name__).pb()
+    sent = await asyncio.to_thread(parsed, kind, data)
     asked = Asked(await asyncio.to_thread(from_message, sent), version)
-    if asked.uri or (version == 2 and not sent.recognizer.endswith("/recognizers/_")):
+    if version == 2 and not sent.recognizer.endswith("/recognizers/_"):
         return None
     target = spoken(rpc.gateway, rpc.protocol, rpc.model(asked.model or None), asked)
     if target is None:
         return None
     if routing.measures_sound(target.steps):
         await asked.measure()
-    own = _Message(rpc, method, data, sent, google_types.RecognizeResponse.pb())
-    own.asked, own.kind = asked, _KINDS[version]
+    where = f"/google.cloud.speech.v{version}.Speech/{method.name}"
+    if method.later:
+        answer = (await types("google.longrunning.operations_pb2")).Operation
+    else:
+        answer = getattr(google_types, method.answer).pb()
+    own = _Message(rpc, where, data, sent, answer)
+    own.asked, own.kind, own.later = asked, method.kind, method.later
+    if method.later:
+        return await passing_work_rpc.begin(rpc, "transcribe", target, own)
     return await passing_rpc.through(rpc, "transcribe", target, own)
 
 
@@ -271,6 +326,7 @@ class _Message(passing_rpc.Message):
     """A message on its way."""
 
     asked: Asked
+    later: bool
 
     def facts(self) -> Facts:
         """Its language and length."""
@@ -295,7 +351,7 @@ class _Message(passing_rpc.Message):
 
     async def told(self, answer: dict[str, Any]) -> Units | None:
         """The seconds that it says it billed."""
-        return await self.asked.told(answer)
+        return None if self.later else await self.asked.told(answer)
 
 
 async def recogniser(engine: Any) -> str:

@@ -34,7 +34,7 @@ _PLACE = "/v2/projects/{project}/locations/{location}"
 async def recognize_v1(call: Call) -> Response:
     """Recognise up to a minute."""
     data = await _data(call)
-    if (passed := await passing.recording(call, data, 1)) is not None:
+    if (passed := await passing.recording(call, data, passing.RECOGNIZE[0])) is not None:
         return passed
     body = await _read(data, wire.RecognizeRequest)
     asked, audio = convert.asked(body.config), body.audio or wire.RecognitionAudio()
@@ -45,14 +45,17 @@ async def recognize_v1(call: Call) -> Response:
 
 async def recognize_later(call: Call) -> Response:
     """Begin to recognise up to 480 minutes."""
-    body = await _read(await _data(call), wire.LongRunningRecognizeRequest)
+    data = await _data(call)
+    if (passed := await passing.recording(call, data, passing.BEGIN[0])) is not None:
+        return passed
+    body = await _read(data, wire.LongRunningRecognizeRequest)
     return reply(await jobs.long_running(call, body))
 
 
 async def recognize_v2(call: Call) -> Response:
     """Recognise up to a minute."""
     data = await _data(call)
-    if (passed := await passing.recording(call, data, 2)) is not None:
+    if (passed := await passing.recording(call, data, passing.RECOGNIZE[1])) is not None:
         return passed
     body = await _read(data, wire_v2.RecognizeRequest)
     recognizers.parent_of(_recognizer(call))
@@ -64,7 +67,10 @@ async def recognize_v2(call: Call) -> Response:
 
 async def batch(call: Call) -> Response:
     """Begin to recognise files."""
-    body = await _read(await _data(call), wire_v2.BatchRecognizeRequest)
+    data = await _data(call)
+    if (passed := await passing.recording(call, data, passing.BEGIN[1])) is not None:
+        return passed
+    body = await _read(data, wire_v2.BatchRecognizeRequest)
     body.recognizer = _recognizer(call)
     return reply(await jobs.batch(call, body, recognizers.parent_of(body.recognizer)))
 

@@ -11,14 +11,13 @@ from ogam.gateway.keys import Keys
 from ogam.protocols.google.grpc import (
     Rpc,
     Unary,
-    as_message,
     fields,
     from_message,
-    longrunning,
     parsed,
 )
 from ogam.protocols.google.grpc import service as make
 from ogam.protocols.google.grpc import types as load
+from ogam.protocols.google.grpc_operations import as_message, longrunning
 from ogam.protocols.google.protojson import convert
 from ogam.protocols.google_vision import operations, passing, wire, wire_files
 from ogam.protocols.google_vision.annotate import Annotator
@@ -31,17 +30,19 @@ _SERVICE = "google.cloud.vision.v1.ImageAnnotator"
 def services(gateway: Gateway, keys: Keys) -> Sequence[Any]:
     """The handlers (grpc.GenericRpcHandler) of this protocol's services."""
     unary: dict[str, Unary] = {
-        "BatchAnnotateImages": _answer(
-            "BatchAnnotateImages", wire.BatchAnnotateImagesRequest, _images
+        "BatchAnnotateImages": _passing(
+            passing.IMAGES, _answer(wire.BatchAnnotateImagesRequest, _images)
         ),
-        "BatchAnnotateFiles": _answer(
-            "BatchAnnotateFiles", wire_files.BatchAnnotateFilesRequest, _files
+        "BatchAnnotateFiles": _passing(
+            passing.FILES, _answer(wire_files.BatchAnnotateFilesRequest, _files)
         ),
-        "AsyncBatchAnnotateImages": _begin(
-            wire_files.AsyncBatchAnnotateImagesRequest, operations.images
+        "AsyncBatchAnnotateImages": _passing(
+            passing.IMAGES_LATER,
+            _begin(wire_files.AsyncBatchAnnotateImagesRequest, operations.images),
         ),
-        "AsyncBatchAnnotateFiles": _begin(
-            wire_files.AsyncBatchAnnotateFilesRequest, operations.files
+        "AsyncBatchAnnotateFiles": _passing(
+            passing.FILES_LATER,
+            _begin(wire_files.AsyncBatchAnnotateFilesRequest, operations.files),
         ),
     }
     return (
@@ -67,7 +68,6 @@ async def _files(rpc: Rpc, body: wire_files.BatchAnnotateFilesRequest) -> Any:
 
 async def _read(data: bytes, kind: type[T]) -> tuple[Any, T]:
     """Google's types, and a message as the wire type of the same name."""
-    check_payload(len(data))
     google = await load("google.cloud.vision_v1.types")
 
     def read() -> T:
@@ -77,12 +77,17 @@ async def _read(data: bytes, kind: type[T]) -> tuple[Any, T]:
     return google, await asyncio.to_thread(read)
 
 
-def _answer(method: str, kind: type[T], work: Callable[[Rpc, T], Awaitable[Any]]) -> Unary:
+def _passing(method: passing.Method, otherwise: Unary) -> Unary:
     async def answer(rpc: Rpc, data: bytes) -> bytes:
         check_payload(len(data))
-        passed = await passing.message(rpc, f"/{_SERVICE}/{method}", data, method)
-        if passed is not None:
-            return passed
+        passed = await passing.message(rpc, data, method)
+        return await otherwise(rpc, data) if passed is None else passed
+
+    return answer
+
+
+def _answer(kind: type[T], work: Callable[[Rpc, T], Awaitable[Any]]) -> Unary:
+    async def answer(rpc: Rpc, data: bytes) -> bytes:
         google, body = await _read(data, kind)
         found = await work(rpc, body)
 

@@ -23,8 +23,8 @@ from ogam.protocols.google_vision.annotate import Annotator, Asker
 _TYPES = "type.googleapis.com/google.cloud.vision.v1"
 _PARENT = re.compile(r"projects/[^/\s]{1,200}(/locations/[\w-]{1,60})?")
 # https://cloud.google.com/vision/quotas
-_MAX_IMAGES, _MAX_FILES, _MAX_PAGES, _MAX_BATCH = 2000, 100, 2000, 100
-_BATCH = 20
+MAX_IMAGES, MAX_FILES, MAX_PAGES = 2000, 100, 2000
+_MAX_BATCH, _BATCH = 100, 20
 
 
 def parent_of(path: str, body: str) -> str:
@@ -40,7 +40,7 @@ async def images(
 ) -> Operation:
     """Begin to see up to 2,000 images."""
     annotator = Annotator(asker)
-    if len(body.requests) > _MAX_IMAGES:
+    if len(body.requests) > MAX_IMAGES:
         raise InvalidRequestError("Too many images per request.", param="requests")
     for request in body.requests:
         annotator.check(request)
@@ -65,7 +65,7 @@ async def files(
 ) -> Operation:
     """Begin to see all pages of files, up to 2,000 of each."""
     annotator = Annotator(asker)
-    if len(body.requests) > _MAX_FILES:
+    if len(body.requests) > MAX_FILES:
         raise InvalidRequestError("Too many files per request.", param="requests")
     for request in body.requests:
         annotator.check_file(request.input_config, request.features)
@@ -94,7 +94,7 @@ async def _file(
         image_context=request.image_context,
     )
     first = 1
-    async for found in Annotator(asker).batches(every, _MAX_PAGES, output.batch_size):
+    async for found in Annotator(asker).batches(every, MAX_PAGES, output.batch_size):
         last = first + max(1, len(found.responses)) - 1
         await _write(asker, output, first, last, found)
         first = last + 1

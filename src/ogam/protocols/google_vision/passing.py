@@ -1,8 +1,11 @@
 """What goes through to a vendor that speaks Google Vision's protocol: pictures, and pages of files.
 
-Only the model of the features changes, where the route names one, and the project. What names a
-picture or a file in ``gs://`` takes the ordinary way: that is a folder here, and not a bucket of
-the operator's. So do operations, whose end nobody here would be told.
+Only the model of the features changes, where the route names one, and the project. What names
+``gs://`` takes the ordinary way: that is a folder here, but for the buckets that are the vendor's
+to read.
+
+An operation is billed for all pictures that it was asked for. How many pages a file has is not
+told, so all that they may cost stays set aside: see :mod:`ogam.protocols.google.passing_work`.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -25,14 +28,14 @@ from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.forwarding import Head
 from ogam.protocols.google import passing as google
-from ogam.protocols.google import passing_rpc
+from ogam.protocols.google import passing_rpc, passing_work, passing_work_rpc
 from ogam.protocols.google.grpc import Rpc, from_message, parsed, types
 from ogam.protocols.google.passing import field, items, text
 from ogam.protocols.google.protojson import number
-from ogam.protocols.google_vision import convert, wire, wire_files
+from ogam.protocols.google_vision import convert, operations, wire, wire_files
 from ogam.protocols.google_vision.annotate import MAX_IMAGES, MAX_PAGES
 from ogam.protocols.serving import Call, Protocol
-from ogam.routes import Step, matches
+from ogam.routes import Route, Step, matches
 
 # Google's types by the names that prices have for them.
 _BILLED: dict[str, str] = {
@@ -47,44 +50,67 @@ _MAX_FEATURES = 64
 _NAMES = {value: name for name, value in wire.FEATURE_TYPES.items()}
 
 
-async def images(call: Call, data: bytes) -> Response | None:
-    """The vendor's own answer about pictures, where the route leads to one that speaks this."""
-    return await _through(call, data, wire.BatchAnnotateImagesRequest)
+class Method(NamedTuple):
+    """A method: its name, what it is asked, and how many pictures or files it takes at most;
+    ``later`` says that it is an operation.
+    """
+
+    name: str
+    kind: type[msgspec.Struct]
+    most: int
+    later: bool = False
 
 
-async def files(call: Call, data: bytes) -> Response | None:
-    """The same about pages of files."""
-    return await _through(call, data, wire_files.BatchAnnotateFilesRequest)
+IMAGES = Method("BatchAnnotateImages", wire.BatchAnnotateImagesRequest, MAX_IMAGES)
+FILES = Method("BatchAnnotateFiles", wire_files.BatchAnnotateFilesRequest, MAX_IMAGES)
+IMAGES_LATER = Method(
+    "AsyncBatchAnnotateImages",
+    wire_files.AsyncBatchAnnotateImagesRequest,
+    operations.MAX_IMAGES,
+    later=True,
+)
+FILES_LATER = Method(
+    "AsyncBatchAnnotateFiles",
+    wire_files.AsyncBatchAnnotateFilesRequest,
+    operations.MAX_FILES,
+    later=True,
+)
 
 
-async def _through(call: Call, data: bytes, kind: type[msgspec.Struct]) -> Response | None:
+async def annotated(call: Call, data: bytes, method: Method) -> Response | None:
+    """The vendor's own answer, where the route leads to one that speaks this."""
     if not call.gateway.forwards(call.protocol.name) or not google.readable(call):
         return None
     try:
         body = await asyncio.to_thread(msgspec.json.decode, data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    asked = Asked(body)
-    if asked.too_many or asked.stored or len(asked.models) > 1:
-        return None
+    asked = Asked(body, method)
     target = _named(call.gateway, call.protocol, call.model(asked.model or None), asked)
-    passing = _Body(call, data, asked, kind)
+    if target is None:
+        return None
+    passing = _Body(call, data, asked, method)
+    if method.later:
+        return await passing_work.begin(call, "see", target, passing)
     return await forwarding.through(call, "see", target, passing)
 
 
-def _named(gateway: Gateway, protocol: Protocol, target: Target, asked: Asked) -> Target:
+def _named(gateway: Gateway, protocol: Protocol, target: Target, asked: Asked) -> Route | None:
     """The route with the model that was asked for in the place of ``google_vision/*``: those of
-    Google's have a slash, so that nobody else puts them in.
+    Google's have a slash, so that nobody else puts them in. None for what does not go through.
     """
-    if not asked.model or not matches(asked.model, protocol.vendor_names):
-        return target
+    if asked.too_many or len(asked.models) > 1:
+        return None
+    known = bool(asked.model) and matches(asked.model, protocol.vendor_names)
     route = gateway.route("see", target)
     steps: list[Step] = []
     for step in route.steps:
         name, _, written = step.model.partition("/")
         vendor = gateway.vendor(name)
-        ours = written == "*" and vendor is not None and vendor.protocol == protocol.name
-        model = f"{name}/{asked.model}" if ours else step.model
+        ours = vendor is not None and vendor.protocol == protocol.name
+        if vendor is not None and ours and not google.stored(vendor, asked.uris):
+            return None
+        model = f"{name}/{asked.model}" if ours and known and written == "*" else step.model
         steps.append(msgspec.structs.replace(step, model=model))
     return msgspec.structs.replace(route, models=tuple(steps))
 
@@ -92,8 +118,8 @@ def _named(gateway: Gateway, protocol: Protocol, target: Target, asked: Asked) -
 class Asked:
     """What is read of a request, ``body`` as its JSON: see :mod:`ogam.protocols.google.passing`."""
 
-    def __init__(self, body: Any) -> None:
-        self.body = body
+    def __init__(self, body: Any, method: Method) -> None:
+        self.body, self._method = body, method
         self._requests = items(field(body, "requests"))
 
     @property
@@ -117,21 +143,22 @@ class Asked:
         return Facts(features=features or None, languages=spoken or None)
 
     @property
-    def stored(self) -> bool:
-        """Whether something is to be taken from Storage."""
-        for one in self._requests:
+    def uris(self) -> list[str]:
+        """What it names in Cloud Storage, to be read and to be written."""
+        found: list[str] = []
+        for one in (self.body, *self._requests):
             source = field(field(one, "image"), "source")
-            uris = [text(source, "gcsImageUri"), text(source, "imageUri")]
-            if uris[0] or uris[1].lower().startswith("gs:"):
-                return True
-            if field(field(one, "inputConfig"), "gcsSource"):
-                return True
-        return False
+            found.append(text(source, "gcsImageUri"))
+            if text(source, "imageUri").lower().startswith("gs:"):
+                found.append(text(source, "imageUri"))
+            found.append(text(field(field(one, "inputConfig"), "gcsSource"), "uri"))
+            found.append(text(field(field(one, "outputConfig"), "gcsDestination"), "uri"))
+        return [one for one in found if one]
 
     @property
     def too_many(self) -> bool:
         """Whether it is more than Google takes, so that nobody should count it."""
-        return len(self._requests) > MAX_IMAGES or any(
+        return len(self._requests) > self._method.most or any(
             len(items(field(one, "features"))) > _MAX_FEATURES
             or len(items(field(one, "pages"))) > MAX_PAGES
             for one in self._requests
@@ -143,7 +170,11 @@ class Asked:
         found: list[tuple[tuple[str, ...], int]] = []
         for one in self._requests:
             features = items(field(one, "features"))
-            found.append((tuple(_kind(field(each, "type")) for each in features), _most(one)))
+            most = 1
+            if field(one, "inputConfig") is not None:
+                pages = operations.MAX_PAGES if self._method.later else MAX_PAGES
+                most = len(items(field(one, "pages"))) or pages
+            found.append((tuple(_kind(field(each, "type")) for each in features), most))
         return found
 
     def answered(self, answers: Sequence[Any]) -> tuple[str, ...]:
@@ -162,20 +193,21 @@ class Asked:
 class _Body(google.Body[Asked]):
     """Pictures or pages on their way."""
 
-    def __init__(self, call: Call, data: bytes, asked: Asked, kind: type[msgspec.Struct]) -> None:
+    def __init__(self, call: Call, data: bytes, asked: Asked, method: Method) -> None:
         super().__init__(call, data, asked)
-        self._kind = kind
+        self._method = method
         self.features: tuple[str, ...] = every(asked)
         # Who asks for nothing is answered nothing.
         certain = bool(asked.pictures) and not google.masked(call)
-        self.promised: tuple[str, ...] | None = ("responses",) if certain else ()
+        promised = "name" if method.later else "responses"
+        self.promised: tuple[str, ...] | None = (promised,) if certain else ()
         self._priced = True
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its pictures and their features."""
         found = bounds.features_bound(self.features, price)
         self._priced = isinstance(found, Billing)
-        odd = await asyncio.to_thread(google.odd, self._call, self._data, self._kind)
+        odd = await asyncio.to_thread(google.odd, self._call, self._data, self._method.kind)
         return odd or found
 
     def _made(self, model: str, project: str) -> bytes:
@@ -205,7 +237,9 @@ class _Body(google.Body[Asked]):
         return head, got.body, await asyncio.to_thread(self._told, got.body)
 
     def _told(self, body: bytes) -> Units | None:
-        """What was answered; None where nobody knows what one of it costs."""
+        """What was answered; None where nobody knows how many there are, or what one costs."""
+        if self._method.later:
+            return _begun(self._asked, self._method, priced=self._priced)
         try:
             answers = items(field(msgspec.json.decode(body), "responses"))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -214,19 +248,26 @@ class _Body(google.Body[Asked]):
         return Units(image_features=len(self.features)) if self._priced else None
 
 
-async def message(rpc: Rpc, method: str, data: bytes, name: str) -> bytes | None:
+async def message(rpc: Rpc, data: bytes, method: Method) -> bytes | None:
     """The vendor's own answer to a message of gRPC, where the route leads to one that has it."""
     if not rpc.gateway.forwards(rpc.protocol.name):
         return None
     google_types = await types("google.cloud.vision_v1.types")
-    sent = await asyncio.to_thread(parsed, getattr(google_types, f"{name}Request").pb(), data)
-    asked = Asked(await asyncio.to_thread(from_message, sent))
-    if asked.too_many or asked.stored or len(asked.models) > 1:
-        return None
+    name = f"{method.name}Request"
+    sent = await asyncio.to_thread(parsed, getattr(google_types, name).pb(), data)
+    asked = Asked(await asyncio.to_thread(from_message, sent), method)
     target = _named(rpc.gateway, rpc.protocol, rpc.model(asked.model or None), asked)
-    answer = getattr(google_types, f"{name}Response").pb()
-    own = _Message(rpc, method, data, sent, answer)
-    own.asked, own.features, own.kind = asked, every(asked), _KINDS[name]
+    if target is None:
+        return None
+    if method.later:
+        answer = (await types("google.longrunning.operations_pb2")).Operation
+    else:
+        answer = getattr(google_types, f"{method.name}Response").pb()
+    where = f"/google.cloud.vision.v1.ImageAnnotator/{method.name}"
+    own = _Message(rpc, where, data, sent, answer)
+    own.asked, own.features, own.kind, own.method = asked, every(asked), method.kind, method
+    if method.later:
+        return await passing_work_rpc.begin(rpc, "see", target, own)
     return await passing_rpc.through(rpc, "see", target, own)
 
 
@@ -234,6 +275,7 @@ class _Message(passing_rpc.Message):
     """A message on its way."""
 
     asked: Asked
+    method: Method
     _priced = True
 
     def facts(self) -> Facts:
@@ -263,14 +305,17 @@ class _Message(passing_rpc.Message):
 
     async def told(self, answer: dict[str, Any]) -> Units | None:
         """The pictures that were answered."""
+        if self.method.later:
+            return _begun(self.asked, self.method, priced=self._priced)
         self.features = self.asked.answered(items(answer.get("responses")))
         return Units(image_features=len(self.features)) if self._priced else None
 
 
-_KINDS: dict[str, type[msgspec.Struct]] = {
-    "BatchAnnotateImages": wire.BatchAnnotateImagesRequest,
-    "BatchAnnotateFiles": wire_files.BatchAnnotateFilesRequest,
-}
+def _begun(asked: Asked, method: Method, *, priced: bool) -> Units | None:
+    """What an operation is billed for: its pictures; how many pages there are nobody is told."""
+    if method is FILES_LATER or not priced:
+        return None
+    return Units(image_features=len(every(asked)))
 
 
 def every(asked: Asked) -> tuple[str, ...]:
@@ -284,13 +329,6 @@ def _kind(value: Any) -> str:
     except (InvalidRequestError, TypeError):
         name = str(value)[:60]
     return _BILLED.get(name, name.lower())
-
-
-def _most(request: Any) -> int:
-    """How many pictures a request may be: the pages that a file's names, else the first five."""
-    if field(request, "inputConfig") is None:
-        return 1
-    return len(items(field(request, "pages"))) or MAX_PAGES
 
 
 def _failed(answer: Any) -> bool:

@@ -26,7 +26,7 @@ _PARENTS = ("", "/projects/{project}", "/projects/{project}/locations/{location}
 async def annotate_images(call: Call) -> Response:
     """See up to 16 images."""
     data = await _data(call)
-    if (passed := await passing.images(call, data)) is not None:
+    if (passed := await passing.annotated(call, data, passing.IMAGES)) is not None:
         return passed
     body = await _read(data, wire.BatchAnnotateImagesRequest)
     _parent(call, body.parent)
@@ -39,7 +39,7 @@ async def annotate_images(call: Call) -> Response:
 async def annotate_files(call: Call) -> Response:
     """See up to five pages of a file."""
     data = await _data(call)
-    if (passed := await passing.files(call, data)) is not None:
+    if (passed := await passing.annotated(call, data, passing.FILES)) is not None:
         return passed
     body = await _read(data, wire_files.BatchAnnotateFilesRequest)
     _parent(call, body.parent)
@@ -51,13 +51,19 @@ async def annotate_files(call: Call) -> Response:
 
 async def annotate_images_later(call: Call) -> Response:
     """Begin to see images; the operation tells when it is done."""
-    body = await _read(await _data(call), wire_files.AsyncBatchAnnotateImagesRequest)
+    data = await _data(call)
+    if (passed := await passing.annotated(call, data, passing.IMAGES_LATER)) is not None:
+        return passed
+    body = await _read(data, wire_files.AsyncBatchAnnotateImagesRequest)
     return reply(await operations.images(call, body, _parent(call, body.parent)))
 
 
 async def annotate_files_later(call: Call) -> Response:
     """Begin to see files; the operation tells when it is done."""
-    body = await _read(await _data(call), wire_files.AsyncBatchAnnotateFilesRequest)
+    data = await _data(call)
+    if (passed := await passing.annotated(call, data, passing.FILES_LATER)) is not None:
+        return passed
+    body = await _read(data, wire_files.AsyncBatchAnnotateFilesRequest)
     return reply(await operations.files(call, body, _parent(call, body.parent)))
 
 

@@ -1,4 +1,4 @@
-"""Documents that went through to a vendor: which model has each, and what was set aside for it.
+"""Work that a vendor goes on with after its reply: which model has it, and what was set aside.
 
 On disk, so that after a restart their clients still find them, and they are still settled.
 """
@@ -18,31 +18,33 @@ _SECONDS, _MOST = 14 * 24 * 3600, 10_000
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """A document by the vendor's id. ``hold`` is empty where it costs nothing; ``settled``: what
-    was billed for it is known and counted.
+    """Work by the vendor's id for it. ``hold`` is empty where it costs nothing; ``settled``: what
+    was billed for it is known and counted. ``owner`` is the key that alone may ask for it, where
+    that matters.
     """
 
     id: str
     model: str
     hold: str
     settled: bool = False
+    owner: str = ""
 
 
-class SentDocuments:
+class SentWork:
     """All of them, in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, document: Sent) -> None:
+    def add(self, work: Sent) -> None:
         """Remember one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        self.save(document)
+        self.save(work)
 
-    def save(self, document: Sent) -> None:
+    def save(self, work: Sent) -> None:
         """Write down what is known now."""
-        files.write(self._file(document.id), msgspec.json.encode(document))
+        files.write(self._file(work.id), msgspec.json.encode(work))
 
     def get(self, identity: str) -> Sent | None:
         """One by its id; None where it did not go to a vendor."""
