@@ -338,7 +338,7 @@ def test_what_stands_in_a_project_stands_in_the_operators(tmp_path: Any) -> None
     ],
 )
 def test_more_than_google_takes_is_counted_by_nobody(tmp_path: Any, request_: Any) -> None:
-    asked_ = passing.Asked({"requests": [request_]})
+    asked_ = passing.Asked({"requests": [request_]}, passing.IMAGES)
     assert asked_.too_many or len(asked_.models) > 1
     with before(tmp_path) as (address, said):
         post(address, {"requests": [{"image": {"content": "aGk="}, **request_}]})
