@@ -17,7 +17,7 @@ from ogam.config import Config, Route, Routes, Server
 from ogam.vendors import VendorSettings
 
 from .conftest import KEY, Address, running
-from .passed import budget, last, open_holds
+from .passed import budget, last, open_holds, recorded
 from .test_google_grpc_passing import SECOND, UNKNOWN
 from .test_google_speech_sdk import PCM, RATE
 
@@ -280,6 +280,14 @@ def test_behind_the_vendor_stands_an_engine(tmp_path: Any) -> None:
         row = last(address)
         assert [one.model for one in row.attempts] == ["dead_speech", "fake"]
         assert (row.engine, row.cost) == ("fake", 0)
+
+
+def test_what_is_to_be_recorded_is_read_here(tmp_path: Any) -> None:
+    said = at_the_end(reply("hi", billed=1) + UNKNOWN)
+    with before(tmp_path, said, record=True) as (address, _):
+        found = talk(address, first(), sound())
+        assert found and UNKNOWN not in b"".join(found)
+        assert recorded(address, last(address).id)[1]["text"] == "hi"
 
 
 def test_who_leaves_takes_the_vendors_stream_along(tmp_path: Any) -> None:

@@ -41,7 +41,7 @@ async def live(
     rpc: Rpc, version: int, first: bytes, rest: AsyncIterator[bytes]
 ) -> AsyncGenerator[bytes] | None:
     """The vendor's own replies to a stream, where the route leads to one that has them; None
-    where the call is for others, and ``rest`` is as it was.
+    where the call is for others, or is to be recorded, and ``rest`` is as it was.
     """
     if not rpc.gateway.forwards(rpc.protocol.name):
         return None
@@ -53,7 +53,7 @@ async def live(
         return None
     asked = Asked({"config": config}, version)
     target = spoken(rpc.gateway, rpc.protocol, rpc.model(asked.model or None), asked)
-    if target is None or not passing_rpc.answered(rpc, "transcribe", target):
+    if target is None or target.record or not passing_rpc.answered(rpc, "transcribe", target):
         return None
     stream = _Stream(rpc, asked, sent, rest, google)
     response = await forwarding.through(cast(Any, rpc), "transcribe", target, stream)
