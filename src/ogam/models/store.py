@@ -29,7 +29,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``files`` maps a name inside the folder to its sha256 in hex. ``understands`` are the
     languages it is for, where they are few. ``untrained``: its head was never trained. A text
-    generator that is not ``instructed`` continues a text and does nothing that it is told.
+    generator that is not ``instructed`` continues a text and does nothing that it is told, but
+    where it ``converses``: then it answers short questions about what was said to it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     understands: tuple[str, ...] = ()
     untrained: bool = False
     instructed: bool = True
+    converses: bool = False
 
 
 def local_folder() -> Path:

@@ -12,7 +12,7 @@ import typing
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -27,8 +27,8 @@ from ogam.gateway.routing import Facts
 from ogam.gateway.spending import Asked
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, Walk
-from ogam.protocols.serving import Call, Passed, Protocol, Stream, begun
-from ogam.routes import Step, matches
+from ogam.protocols.serving import Call, Passed, Protocol, SocketCall, Stream, begun
+from ogam.routes import Route, Step, matches
 
 # A reply's names; what stands under them is not read.
 _names = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -124,6 +124,36 @@ class Flow(typing.Protocol):
         ...
 
 
+class Way(NamedTuple):
+    """Where a call can go unchanged: its route, the first steps to try, and what is behind them."""
+
+    route: Route
+    steps: tuple[Step, ...]
+    behind: tuple[Step, ...]
+
+    def hand_on(self, trail: Trail) -> None:
+        """The caller's next call is this one, at what is behind."""
+        asks = caller.current()
+        asks.trail, asks.rest = trail, msgspec.structs.replace(self.route, models=self.behind)
+
+
+def way(
+    call: Call | SocketCall, capability: Capability, target: Target, facts: Callable[[], Facts]
+) -> Way | None:
+    """To vendors of the call's own protocol; None where others are to be tried first."""
+    gateway, speaks = call.gateway, call.protocol.name
+    route = gateway.route(capability, target)
+    if not any(_vendor_of(gateway, step.model, speaks) for step in route.steps):
+        return None
+    asks = caller.current()
+    steps = [_named(gateway, step, call.protocol, asks.asked) for step in route.steps]
+    planned = routing.plan(steps, facts(), asks).steps
+    count = 0
+    while count < len(planned) and _vendor_of(gateway, planned[count].model, speaks):
+        count += 1
+    return Way(route, planned[:count], planned[count:]) if count else None
+
+
 async def through(
     call: Call,
     capability: Capability,
@@ -138,23 +168,16 @@ async def through(
     Then the next call of the gateway goes on where this one ended. ``unsettled`` is told the
     model that answered whole without saying what it used, and the hold that it leaves behind.
     """
-    gateway = call.gateway
-    route = gateway.route(capability, target)
-    speaks = call.protocol.name
-    if not any(_vendor_of(gateway, step.model, speaks) for step in route.steps):
+    found = way(call, capability, target, passing.facts)
+    if found is None:
         return None
-    asks = caller.current()
-    steps = [_named(gateway, step, call.protocol, asks.asked) for step in route.steps]
-    plan = routing.plan(steps, passing.facts(), asks)
-    count = 0
-    while count < len(plan.steps) and _vendor_of(gateway, plan.steps[count].model, speaks):
-        count += 1
+    gateway, (route, steps, behind) = call.gateway, found
     same = passing.same() if route.cache else None
-    if not count or (route.cache and same is None):
+    if route.cache and same is None:
         return None  # what cannot be kept as it came is kept by the ordinary way
     trail = gateway.trail(capability, target)
-    walk = gateway.walk(trail, route, plan.steps[:count], passing)
-    ask = Ask(trail, route, plan.steps[:count], same)
+    walk = gateway.walk(trail, route, steps, passing)
+    ask = Ask(trail, route, steps, same)
     result: PassedResult | None = None
     failure: BaseException | None = None
     over = not passing.streamed
@@ -172,12 +195,11 @@ async def through(
         _record(gateway, ask, passing, result)
         return Passed(result.body, result.status, _fields(result, trail))
     except ExhaustedError as error:
-        behind = plan.steps[count:]
         if not behind:
             over, failure = True, error.failure
             raise error.failure from None
         over = False
-        asks.trail, asks.rest = trail, msgspec.structs.replace(route, models=behind)
+        found.hand_on(trail)
         return None
     except BaseException as error:
         failure = error

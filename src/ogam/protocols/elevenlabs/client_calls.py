@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -15,6 +15,9 @@ from ogam import errors, net
 from ogam.protocols.elevenlabs import wire_answers
 from ogam.protocols.forwarding_client import Raw
 from ogam.vendors import BUILT_IN, Vendor
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 T = TypeVar("T")
 # The codes that say what of a request is at fault; all other refusals go by their status.
@@ -38,12 +41,11 @@ _PARAMS = {
 }
 
 
-class Calls:
-    """One account at one address."""
+class Account:
+    """One account at one address: its key, its sockets, and what its errors mean."""
 
-    def __init__(self, vendor: Vendor, http: net.Client) -> None:
-        self.vendor, self._http = vendor, http
-        self.raw = Raw(http, vendor, self.headers, self._failed)
+    def __init__(self, vendor: Vendor) -> None:
+        self.vendor = vendor
 
     def headers(self) -> list[tuple[str, str]]:
         """What every request carries; NotConfiguredError where the vendor's own wants a key."""
@@ -54,6 +56,86 @@ class Calls:
             )
         given = list(self.vendor.headers.items())
         return [("xi-api-key", self.vendor.key), *given] if self.vendor.key else given
+
+    @asynccontextmanager
+    async def connected(
+        self, path: str, purpose: str, **limits: Any
+    ) -> AsyncGenerator[ClientConnection]:
+        """A WebSocket of the vendor's. VendorError and its like where it does not open."""
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import InvalidStatus, WebSocketException
+
+        address = f"ws{self.vendor.url.removeprefix('http')}{path}"
+        headers, patience = self.headers(), self.vendor.connect_timeout
+        try:
+            socket = await connect(
+                address, additional_headers=headers, open_timeout=patience, **limits
+            )
+        except InvalidStatus as error:
+            said = bytes(error.response.body or b"")
+            raise self.refusal(error.response.status_code, said) from None
+        except (OSError, TimeoutError, WebSocketException) as error:
+            raise errors.VendorError(
+                f"{self.vendor.name} cannot be reached {purpose}: {type(error).__name__}.",
+                sent=False,
+            ) from None
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+    def decode(self, data: bytes | str, kind: type[T]) -> T:
+        """JSON as ``kind``; VendorError where it is something else."""
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self.broken(f"not the JSON it promises: {error}") from None
+
+    def broken(self, what: str) -> errors.VendorError:
+        """The error of an answer that is ``what``."""
+        return errors.VendorError(
+            f"{self.vendor.name} answered {self.vendor.told(what)}.",
+            hint=f"Is {self.vendor.url} ElevenLabs's?",
+        )
+
+    def refusal(self, status: int, body: bytes, wait: float | None = None) -> errors.OgamError:
+        """The error that a status and its body stand for."""
+        code, said, param = _read(body)
+        message = (
+            f"{self.vendor.name} refused: {self.vendor.told(said or code or f'status {status}')}"
+        )
+        param = _PARAMS.get(param, param) or None
+        kind = _CODES.get(code)
+        if status < 500 and status not in (401, 403, 429):
+            if kind is None and status == 404:
+                kind = errors.UnknownModelError
+            if kind is None and status == 413:
+                kind = errors.TooLargeError
+            if kind is None and status in (400, 415, 422):
+                kind = errors.InvalidRequestError
+            if kind is not None:
+                return kind(message, param=param)
+        return errors.VendorError(
+            message, hint=self._hint(status, code), status=status, retry_after=wait
+        )
+
+    def _hint(self, status: int, code: str) -> str:
+        if code == "quota_exceeded" or status == 402:
+            return "The subscription's characters are spent: raise its limit, or route elsewhere."
+        if status in (401, 403):
+            return f"The key for {self.vendor.name} on this server is wrong or may not do this."
+        if status == 429:
+            return "Too many requests at once for the subscription; ask again later."
+        return ""
+
+
+class Calls(Account):
+    """What one account is asked over HTTP."""
+
+    def __init__(self, vendor: Vendor, http: net.Client) -> None:
+        super().__init__(vendor)
+        self._http = http
+        self.raw = Raw(http, vendor, self.headers, self._failed)
 
     async def ask(self, path: str, kind: type[T]) -> T:
         """What a GET answers, which bills nothing."""
@@ -98,53 +180,9 @@ class Calls:
         if isinstance(failure, errors.VendorError):
             raise failure
 
-    def decode(self, data: bytes | str, kind: type[T]) -> T:
-        """JSON as ``kind``; VendorError where it is something else."""
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self.broken(f"not the JSON it promises: {error}") from None
-
-    def broken(self, what: str) -> errors.VendorError:
-        """The error of an answer that is ``what``."""
-        return errors.VendorError(
-            f"{self.vendor.name} answered {self.vendor.told(what)}.",
-            hint=f"Is {self.vendor.url} ElevenLabs's?",
-        )
-
     def _check(self, status: int, headers: net.Headers, body: bytes) -> None:
         if status // 100 != 2:
             raise self.refusal(status, body, headers.retry_after)
-
-    def refusal(self, status: int, body: bytes, wait: float | None = None) -> errors.OgamError:
-        """The error that a status and its body stand for."""
-        code, said, param = _read(body)
-        message = (
-            f"{self.vendor.name} refused: {self.vendor.told(said or code or f'status {status}')}"
-        )
-        param = _PARAMS.get(param, param) or None
-        kind = _CODES.get(code)
-        if status < 500 and status not in (401, 403, 429):
-            if kind is None and status == 404:
-                kind = errors.UnknownModelError
-            if kind is None and status == 413:
-                kind = errors.TooLargeError
-            if kind is None and status in (400, 415, 422):
-                kind = errors.InvalidRequestError
-            if kind is not None:
-                return kind(message, param=param)
-        return errors.VendorError(
-            message, hint=self._hint(status, code), status=status, retry_after=wait
-        )
-
-    def _hint(self, status: int, code: str) -> str:
-        if code == "quota_exceeded" or status == 402:
-            return "The subscription's characters are spent: raise its limit, or route elsewhere."
-        if status in (401, 403):
-            return f"The key for {self.vendor.name} on this server is wrong or may not do this."
-        if status == 429:
-            return "Too many requests at once for the subscription; ask again later."
-        return ""
 
 
 def _read(body: bytes) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -66,7 +66,8 @@ async def listen(
     query = urlencode(convert_heard.live_query(options, model), quote_via=quote)
     segments: list[Segment] = []
     language: str | None = None
-    async with _connected(calls, query) as socket:
+    path = f"/v1/speech-to-text/realtime?{query}"
+    async with calls.connected(path, "for live sound") as socket:
         sound = _Sound(calls, socket, pcm)
         async with aclosing(sound.events()) as events:
             async for event in events:
@@ -89,30 +90,6 @@ async def listen(
         duration=sound.seconds,
         language=language or options.language,
     )
-
-
-@asynccontextmanager
-async def _connected(calls: Calls, query: str) -> AsyncGenerator[ClientConnection]:
-    from websockets.asyncio.client import connect
-    from websockets.exceptions import InvalidStatus, WebSocketException
-
-    vendor = calls.vendor
-    address = f"ws{vendor.url.removeprefix('http')}/v1/speech-to-text/realtime?{query}"
-    try:
-        socket = await connect(
-            address, additional_headers=calls.headers(), open_timeout=vendor.connect_timeout
-        )
-    except InvalidStatus as error:
-        said = bytes(error.response.body or b"")
-        raise calls.refusal(error.response.status_code, said) from None
-    except (OSError, TimeoutError, WebSocketException) as error:
-        raise VendorError(
-            f"{vendor.name} cannot be reached for live sound: {type(error).__name__}.", sent=False
-        ) from None
-    try:
-        yield socket
-    finally:
-        await socket.close()
 
 
 class _Sound:

@@ -1,8 +1,8 @@
 """What goes through to a vendor that speaks ElevenLabs's protocol: texts to speak, recordings to
 transcribe, and what is asked about its voices.
 
-Only the model's name changes, where the route names one. ``stream-input`` does not go through:
-what a socket will be asked to say is not known before, so each of its pieces is a call of its own.
+Only the model's name changes, where the route names one. The socket ``stream-input`` is
+:mod:`ogam.protocols.elevenlabs.passing_socket`'s.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ogam.protocols.serving import Call
 from ogam.protocols.strict_form import Form, Part
 
 # The vendor's ids; all else in an address might lead elsewhere than it seems.
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 # What asks for nothing that is billed beyond the text. Not so: pronunciation dictionaries, which
 # put other words in, and what nobody here has heard of.
 _FREE = frozenset(
@@ -69,7 +69,7 @@ class _Length(msgspec.Struct):
 async def speech(call: Call) -> Response | None:
     """The vendor's own speech, where the route leads to one that speaks ElevenLabs's protocol."""
     voice = call.params["voice_id"]
-    own = voice in call.gateway.config.names or not _ID.fullmatch(voice)
+    own = voice in call.gateway.config.names or not ID.fullmatch(voice)
     if own or not call.gateway.forwards(call.protocol.name):
         return None
     data = await call.request.body()
@@ -108,7 +108,7 @@ async def about_voices(call: Call) -> Response | None:
     """The vendor's own answer about its voices, where it is the first to speak."""
     gateway = call.gateway
     voice = call.params.get("voice_id", "")
-    if voice in gateway.config.names or (voice and not _ID.fullmatch(voice)):
+    if voice in gateway.config.names or (voice and not ID.fullmatch(voice)):
         return None
     name = next(iter(gateway.config.routes.of("speak").names), "")
     if not speaking.at_vendor(gateway, name):
@@ -153,7 +153,7 @@ class _Text:
         text = body.get("text")
         odd = (given - _FREE) | (set(self._call.request.query_params) - _FREE_QUERY)
         if odd or not isinstance(text, str):
-            return _unknown(min(odd, default="text"))
+            return unknown(min(odd, default="text"))
         # As :mod:`ogam.gateway.bounds` counts: no other way to count characters finds more.
         return bounds.characters_bound(len(text.encode("utf-16-le")) // 2, price)
 
@@ -248,7 +248,7 @@ class _Recording(forwarding.Whole):
         odd |= set(self._call.request.query_params) - _FREE_QUERY
         odd |= {one for one in ("file_format", "model_id") if names.count(one) > 1}
         if odd:
-            return _unknown(min(odd))
+            return unknown(min(odd))
         try:
             return await asyncio.to_thread(lambda: bounds.prove("transcribe", self._request, price))
         except OgamError as error:
@@ -287,7 +287,8 @@ class _Recording(forwarding.Whole):
         return None if seconds is None else convert_heard.billed(seconds)
 
 
-def _unknown(name: str) -> Unprovable:
+def unknown(name: str) -> Unprovable:
+    """Why nothing is proven of what holds a field of that name."""
     return Unprovable(reason=f"What {name[:60]!r} costs is not known.", hint="Leave it out.")
 
 

@@ -5,29 +5,34 @@ from __future__ import annotations
 import asyncio
 import base64
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 from starlette.websockets import WebSocketDisconnect
 
 from ogam.errors import InvalidRequestError, OgamError
-from ogam.protocols.elevenlabs import convert, errors, speaking, wire
+from ogam.protocols.elevenlabs import convert, errors, passing_socket, speaking, wire
 from ogam.protocols.elevenlabs.pacing import SCHEDULE, Pacer
 from ogam.protocols.serving import Socket, SocketCall, decode
 
+T = TypeVar("T")
 _PAGE = (
     "https://elevenlabs.io/docs/api-reference/text-to-speech/"
     "v-1-text-to-speech-voice-id-stream-input"
 )
 _POLICY = 1008
-_IDLE, _LONGEST_IDLE = 20.0, 180.0  # seconds; the vendor's
+_IDLE = 20.0  # seconds; the vendor's
 # Pieces that wait to be spoken. A client that writes faster is read no further.
 _WAITING = 16
 # Seconds between an error and the end, in which a client reads it.
 _READING = 0.1
 
 
-class _IdleError(InvalidRequestError):
-    """The client has sent nothing for too long."""
+class _Keys(msgspec.Struct):
+    """Where a first message may show a key."""
+
+    xi_api_key: str | None = None
+    authorization: str | None = None
 
 
 class _Query(msgspec.Struct, kw_only=True):
@@ -57,7 +62,8 @@ async def stream_input(call: SocketCall) -> None:
         return
     except OgamError as error:
         _, about = errors.detail(error, call.id)
-        code = "input_timeout_exceeded" if isinstance(error, _IdleError) else about["code"]
+        idle = isinstance(error, passing_socket.IdleError)
+        code = "input_timeout_exceeded" if idle else about["code"]
         said = {**about, "error": code, "code": _POLICY}
         with suppress(WebSocketDisconnect, RuntimeError):
             await call.socket.send_text(msgspec.json.encode(said).decode())
@@ -68,6 +74,7 @@ async def stream_input(call: SocketCall) -> None:
             )
     finally:
         talk.close()
+        call.gateway.end_begun()
 
 
 class _Talk:
@@ -85,9 +92,12 @@ class _Talk:
     async def run(self) -> None:
         """Listen and speak at the same time; whatever fails first ends both."""
         # First of all a message is taken, so that a client is there to hear what is wrong.
-        first = await self._receive(_IDLE)
+        data = await passing_socket.receive(self._socket, _IDLE)
         fields = dict(self._socket.query_params)
-        self._admit(first, fields.get("authorization"))
+        self._admit(_read(data, _Keys), fields.get("authorization"))
+        if await passing_socket.through(self._call, data):
+            return
+        first = _read(data, wire.InputMessage)
         query = _query(fields)
         self._encoding = encoding = speaking.Encoding(convert.output(query.output_format))
         tasks = (
@@ -105,27 +115,14 @@ class _Talk:
         await self._send(wire.OutputMessage(is_final=True))
         await self._socket.close(1000)
 
-    def _admit(self, first: wire.InputMessage, authorization: str | None) -> None:
+    def _admit(self, first: _Keys, authorization: str | None) -> None:
         shown = self._call.shown or first.xi_api_key
         for bearer in (first.authorization, authorization):
             shown = shown or (bearer or "").removeprefix("Bearer ").strip()
         self._call.admit(shown or None)
 
     async def _receive(self, patience: float) -> wire.InputMessage:
-        try:
-            message = await asyncio.wait_for(self._socket.receive(), patience)
-        except TimeoutError:
-            raise _IdleError(
-                f"No text came for {patience:g} seconds.",
-                hint='Send {"text": " "} now and then, or ask for another inactivity_timeout.',
-            ) from None
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code") or 1005)
-        data = message.get("text")
-        return decode(
-            data.encode("utf-8", "surrogatepass") if data is not None else message["bytes"],
-            wire.InputMessage,
-        )
+        return _read(await passing_socket.receive(self._socket, patience), wire.InputMessage)
 
     async def _listen(self, message: wire.InputMessage, patience: float) -> None:
         config = message.generation_config
@@ -181,14 +178,19 @@ class _Talk:
         await self._socket.send_text(msgspec.json.encode(message).decode())
 
 
+def _read(data: str | bytes, kind: type[T]) -> T:
+    given = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    return decode(given, kind)
+
+
 def _query(fields: dict[str, str]) -> _Query:
     try:
         query = msgspec.convert(fields, _Query, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequestError(f"The address is wrong: {error}.") from None
-    if not 1 <= query.inactivity_timeout <= _LONGEST_IDLE:
+    if not 1 <= query.inactivity_timeout <= passing_socket.LONGEST_IDLE:
         raise InvalidRequestError(
-            f"inactivity_timeout is from 1 to {_LONGEST_IDLE:g} seconds.",
+            f"inactivity_timeout is from 1 to {passing_socket.LONGEST_IDLE:g} seconds.",
             param="inactivity_timeout",
         )
     convert.refuse(

@@ -91,7 +91,11 @@ def wanted(
     async def ask(one: GenerateRequest) -> GenerateResult:
         return await gateway.answer("generate", one, GenerateResult, target)
 
-    return write(found, request, ask, instructed=about is None or about.instructed)
+    if about is not None and about.converses:
+        # It is asked for what was said, and not for an idea.
+        request = msgspec.structs.replace(request, temperature=0.0)
+    answers = about is None or about.instructed or about.converses
+    return write(found, request, ask, instructed=answers)
 
 
 async def whole(pieces: AsyncGenerator[TextDelta | GenerateResult]) -> GenerateResult:
