@@ -478,6 +478,49 @@ def test_a_slow_document_is_not_ready_and_then_is(words, monkeypatch):
     assert own.translate_document_get_status(handle).done
 
 
+class TestTheStarter:
+    """What the model that ships can be asked for beside plain translation."""
+
+    def test_numbers_and_addresses_are_carried_over(self, starter_server):
+        text = "Order 48213 costs 19.99 euros.\nPlease write to ann@example.org."
+        made = client(starter_server).translate_text(text, source_lang="EN", target_lang="DE").text
+        assert "48213" in made and "19.99" in made and "ann@example.org" in made
+        assert made.count("\n") == 1
+
+    def test_formality_is_obeyed_or_refused(self, starter_server):
+        own = client(starter_server)
+        languages = {one.code: one.supports_formality for one in own.get_target_languages()}
+        assert languages["DE"] and languages["JA"] and not languages["EN-US"]
+        ask = {"source_lang": "EN", "target_lang": "DE"}
+        formal, familiar = (
+            own.translate_text("Can you help me?", formality=one, **ask).text
+            for one in ("more", "less")
+        )
+        assert "Sie" in formal and "du" in familiar.lower()
+        with pytest.raises(deepl.DeepLException, match="formality"):
+            own.translate_text("Hallo", target_lang="EN-US", formality="more")
+
+    def test_japanese_and_korean_are_read(self, starter_server):
+        own = client(starter_server)
+        for text, source in (("私は学生です。", "JA"), ("나는 학생입니다.", "KO")):
+            made = own.translate_text(text, target_lang="EN-US")
+            assert made.detected_source_lang == source
+            assert "student" in made.text
+
+    def test_texts_are_corrected(self, starter_server):
+        own = client(starter_server)
+        assert own.correct_text("I is happy.").text in ("I am happy.", "I'm happy.")
+        one, two = own.rephrase_text(["He go home.", "It is late now."], tone="friendly")
+        assert one.text != "He go home." and one.detected_source_language == "en"
+        assert two.text == "It's late now."
+        for options in ({"tone": "confident"}, {"style": "simple"}):
+            with pytest.raises(deepl.DeepLException, match="cannot be written here"):
+                own.rephrase_text("It is late.", **options)
+        assert own.rephrase_text("It is late.", tone="prefer_confident").text == "It is late."
+        with pytest.raises(deepl.DeepLException, match="in 'it' are not corrected"):
+            own.rephrase_text("Fa molto freddo oggi.", target_lang="IT")
+
+
 @pytest.mark.parametrize(
     ("text", "register", "made"),
     [
