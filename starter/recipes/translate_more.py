@@ -8,9 +8,9 @@
 
 DATA holds tatoeba/ and python_docs/, each with a folder a language (deu, fra, spa, ita, por, jpn
 and kor; of python_docs/ the last two) in which pairs.tsv is English, tab, the other language.
-FIRST is the run of ``translate.py``; LAST ships. The second part reads manners that are seldom in the
-data so often that the model takes them for the rule; the third reads them less. Beside the pairs,
-the model learns from them
+FIRST is the run of ``translate.py``; LAST ships. The second part reads manners that are seldom in
+the data so often that the model takes them for the rule; the third reads them less. Beside the
+pairs, the model learns from them
 
 - Japanese and Korean;
 - to speak formally or not: of translations that show it, half ask for it (de-x-formal);

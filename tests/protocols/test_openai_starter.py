@@ -32,11 +32,11 @@ def said(client, *texts):
 def test_it_says_again_what_it_was_told(client):
     right = 0
     for name in NAMES:
-        told = (f"My name is {name}.", "Nice to meet you.", "What is my name?")
-        answer = said(client, *told)
-        assert answer.finish_reason == "stop"
-        right += name in answer.message.content
-    assert right >= 6
+        told = (f"My name is {name}.", "Nice to meet you.")
+        answer = said(client, *told, "What is my name? Answer with the name.")
+        right += answer.message.content == name and answer.finish_reason == "stop"
+    # Six where it was measured; sums differ between processors.
+    assert right >= 4
 
 
 def test_it_fills_in_a_form_with_what_it_was_told(client):
