@@ -17,7 +17,7 @@ from ogam.capabilities.base import Units
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import PER_MESSAGE, PER_REQUEST, PER_TEXT, Unprovable
 
-Path = Literal["chat/completions", "completions", "responses", "embeddings"]
+Path = Literal["chat/completions", "completions", "responses", "embeddings", "moderations"]
 # The tools, functions and schemas of a request are described to the model in the vendor's words:
 # 96 tokens were seen for an empty list.
 # https://community.openai.com/t/chat-completions-overbilling-or-injecting-on-empty-tools-list-api-parameter-gpt-5-x-worse/1387200
@@ -29,6 +29,7 @@ _MAXIMUM: dict[str, tuple[str, ...]] = {
     "completions": ("max_tokens",),
     "responses": ("max_output_tokens",),
     "embeddings": (),
+    "moderations": (),
 }
 
 

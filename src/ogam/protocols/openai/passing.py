@@ -1,4 +1,4 @@
-"""What goes through to a vendor that speaks OpenAI's protocol: JSON bodies of four paths.
+"""What goes through to a vendor that speaks OpenAI's protocol: JSON bodies of five paths.
 
 Only the model's name changes, and, where it costs money, the maximum to write. A stream that
 costs money is asked for its usage; a client that did not ask for it does not see it.
@@ -26,7 +26,7 @@ from ogam.protocols.serving import Call
 # The paths whose streams tell their usage only when asked.
 _ASKED = ("chat/completions", "completions")
 # The name under which the answer stands, where that is not "choices".
-_ANSWERED = {"responses": "output", "embeddings": "data"}
+_ANSWERED = {"responses": "output", "embeddings": "data", "moderations": "results"}
 
 
 class _Peek(msgspec.Struct):
@@ -143,7 +143,10 @@ class _Body:
         """Send it whole."""
         made = self._made(engine, model, paid=paid)
         got = await engine.raw.forward("POST", f"/{self._path}", "", made, self._headers)
-        return Head(status=got.status, headers=got.headers), got.body, usage.usage_of(got.body)
+        told = usage.usage_of(got.body)
+        if self._path == "moderations":
+            told = told or Units()  # they tell none, and OpenAI bills nothing for them
+        return Head(status=got.status, headers=got.headers), got.body, told
 
     @asynccontextmanager
     async def open(self, engine: Any, model: str, *, paid: bool) -> AsyncGenerator[_Events]:

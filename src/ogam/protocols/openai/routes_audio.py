@@ -22,7 +22,7 @@ from ogam.errors import UnsupportedOptionError
 from ogam.media import Audio
 from ogam.media.codec import StreamEncoder
 from ogam.protocols.openai import convert_audio as convert
-from ogam.protocols.openai import errors, forms, languages
+from ogam.protocols.openai import errors, forms, languages, passing_audio
 from ogam.protocols.openai import wire_audio as wire
 from ogam.protocols.openai.routes_chat import STREAM_HEADERS
 from ogam.protocols.serving import Call, Route, Stream, answered_by, event, reply
@@ -34,6 +34,8 @@ _Form = TypeVar("_Form", bound=wire.TranslationForm)
 
 async def speak(call: Call) -> Response:
     """A text as sound, sent while it is made."""
+    if (passed := await passing_audio.speech(call)) is not None:
+        return passed
     body = await call.json(wire.SpeechBody)
     request = convert.speak_request(body)
     name = body.model
@@ -115,6 +117,8 @@ async def _speech_events(encoded: AsyncGenerator[bytes | SpeakResult]) -> AsyncG
 
 async def transcribe(call: Call) -> Response:
     """A recording as text, whole or utterance by utterance."""
+    if (passed := await passing_audio.recording(call, "transcriptions")) is not None:
+        return passed
     form, audio = await _recording(call, wire.TranscriptionForm)
     options = convert.options(form)
     if form.stream and form.response_format in ("json", "text"):
@@ -145,6 +149,8 @@ async def _text_events(pieces: AsyncGenerator[Any]) -> AsyncGenerator[bytes]:
 
 async def translate(call: Call) -> Response:
     """A recording as English text: heard by one engine, translated by another."""
+    if (passed := await passing_audio.recording(call, "translations")) is not None:
+        return passed
     form, audio = await _recording(call, wire.TranslationForm)
     convert.check_form(form)
     request = TranscribeRequest(audio=audio)

@@ -27,6 +27,9 @@ async def embed(call: Call) -> Response:
 
 async def moderate(call: Call) -> Response:
     """13 scores for each text."""
+    passed = await passing.through(call, "classify", "moderations")
+    if passed is not None:
+        return passed
     body = await call.json(wire.ModerationsBody)
     request = convert.classify_request(body)
     result = await call.answer("classify", request, ClassifyResult, body.model)
