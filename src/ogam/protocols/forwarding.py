@@ -20,6 +20,7 @@ from starlette.responses import Response
 from ogam.capabilities.base import Capability, Units
 from ogam.errors import OgamError, VendorError
 from ogam.gateway import caller, routing
+from ogam.gateway.bounds import Unprovable
 from ogam.gateway.cache_keys import Ask
 from ogam.gateway.dispatch import Gateway, Target
 from ogam.gateway.passed import PassedHead, PassedRequest, PassedResult
@@ -366,6 +367,11 @@ def _fields(head: PassedHead | PassedResult, trail: Trail) -> dict[str, str]:
         kept = {name: value for name, value in kept.items() if name.startswith("content-")}
     kept["x-ogam-engine"], kept["x-ogam-model"] = head.model.partition("/")[0], head.model
     return kept
+
+
+def unknown(name: str) -> Unprovable:
+    """Nobody knows what ``name`` costs."""
+    return Unprovable(reason=f"What {name[:60]!r} costs is not known.", hint="Leave it out.")
 
 
 def same(call: Call, body: Any, *, text: str = "", query: str | None = None) -> PassedRequest:

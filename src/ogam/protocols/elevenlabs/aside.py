@@ -20,8 +20,7 @@ from ogam.gateway.passed import PassedResult
 from ogam.gateway.spending import Stake
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, may_be_billed
-from ogam.protocols import strict_json
-from ogam.protocols.elevenlabs import passing
+from ogam.protocols import forwarding, strict_json
 
 Data = str | bytes
 # Characters that are set aside at once.
@@ -72,7 +71,7 @@ class Block:
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By its characters."""
         if self.odd:
-            return passing.unknown(min(self.odd))
+            return forwarding.unknown(min(self.odd))
         return bounds.characters_bound(self.size, price)
 
 

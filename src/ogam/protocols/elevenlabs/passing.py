@@ -7,19 +7,15 @@ Only the model's name changes, where the route names one. The socket ``stream-in
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import cached_property
 from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from ogam.capabilities.base import Units
-from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeRequest
-from ogam.errors import OgamError
 from ogam.gateway import bounds, routing
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
@@ -29,8 +25,8 @@ from ogam.media import Audio
 from ogam.protocols import forwarding, strict_form, strict_json
 from ogam.protocols.elevenlabs import convert_heard, convert_spoken, languages, speaking
 from ogam.protocols.forwarding import Head
+from ogam.protocols.forwarding_form import Recording
 from ogam.protocols.serving import Call
-from ogam.protocols.strict_form import Form, Part
 
 # The vendor's ids; all else in an address might lead elsewhere than it seems.
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -153,7 +149,7 @@ class _Text:
         text = body.get("text")
         odd = (given - _FREE) | (set(self._call.request.query_params) - _FREE_QUERY)
         if odd or not isinstance(text, str):
-            return unknown(min(odd, default="text"))
+            return forwarding.unknown(min(odd, default="text"))
         # As :mod:`ogam.gateway.bounds` counts: no other way to count characters finds more.
         return bounds.characters_bound(len(text.encode("utf-16-le")) // 2, price)
 
@@ -212,50 +208,28 @@ class _Sound:
         self.units = self._text.told(self.head)
 
 
-class _Recording(forwarding.Whole):
+class _Recording(Recording):
     """A recording on its way to be transcribed."""
 
-    def __init__(self, call: Call, form: Form, file: Part, fields: list[tuple[str, str]]) -> None:
-        self._call, self._form, self._file, self._fields = call, form, file, fields
-        self._seconds: float | None = None
+    free, model, words = _FREE_FIELDS, "model_id", "keyterms"
 
-    @cached_property
-    def _request(self) -> TranscribeRequest:
-        data = self._form.content(self._file)
-        raw = dict(self._fields).get("file_format") == "pcm_s16le_16"
-        audio = Audio(data, encoding="pcm", sample_rate=16000) if raw else Audio(data)
-        phrases = tuple(value for name, value in self._fields if name == "keyterms")
-        return TranscribeRequest(audio=audio, options=RecognitionOptions(phrases=phrases))
+    @property
+    def language(self) -> str | None:
+        """The one that is named."""
+        code = self.field("language_code")
+        return languages.tag(code) if code else None
 
-    async def measure(self) -> None:
-        """Find out how long it is, as far as it can be read here."""
-        if self._seconds is None:
-            try:
-                self._seconds = await asyncio.to_thread(lambda: self._request.audio.duration)
-            except OgamError:
-                return
+    def audio(self) -> Audio:
+        """The sound, which may have no head."""
+        data = self.form.content(self.file)
+        raw = self.field("file_format") == "pcm_s16le_16"
+        return Audio(data, encoding="pcm", sample_rate=16000) if raw else Audio(data)
 
-    def facts(self) -> Facts:
-        """Its language, and its length where that was measured."""
-        code = dict(self._fields).get("language_code")
-        return Facts(languages=(languages.tag(code),) if code else None, seconds=self._seconds)
-
-    async def prove(self, price: Price) -> Billing | Unprovable:
-        """By its seconds."""
-        names = [name for name, _ in self._fields]
-        odd = {name for name in names if name not in _FREE_FIELDS and name != "keyterms"}
-        odd |= {one.name for one in self._form.parts if one.file_name is not None} - {"file"}
-        odd |= set(self._call.request.query_params) - _FREE_QUERY
-        odd |= {one for one in ("file_format", "model_id") if names.count(one) > 1}
-        if odd:
-            return unknown(min(odd))
-        try:
-            return await asyncio.to_thread(lambda: bounds.prove("transcribe", self._request, price))
-        except OgamError as error:
-            return Unprovable(
-                reason=f"How long the recording is cannot be read here: {error.message}",
-                hint=error.hint,
-            )
+    def odd(self) -> set[str]:
+        """Fields, here and in the address."""
+        names = [name for name, _ in self.fields]
+        found = super().odd() | (set(self.call.request.query_params) - _FREE_QUERY)
+        return found | ({"file_format"} if names.count("file_format") > 1 else set())
 
     async def send(
         self,
@@ -265,11 +239,9 @@ class _Recording(forwarding.Whole):
         paid: bool,  # noqa: ARG002 - nothing is put in
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
-        path, query, headers = _where(self._call)
-        asked = dict(self._fields).get("model_id", "")
-        body = self._form.data
-        if model != asked and (model or asked):
-            body = self._form.with_field("model_id", model or _HEARS)
+        path, query, headers = _where(self.call)
+        named = bool(model or self.field("model_id"))
+        body = self.made(model or _HEARS) if named else self.form.data
         got = await engine.raw.forward("POST", path, query, body, headers)
         head = Head(status=got.status, headers=got.headers)
         return head, got.body, await self._told(head, got.body)
@@ -283,13 +255,8 @@ class _Recording(forwarding.Whole):
             seconds = None
         if seconds is None:
             await self.measure()
-            seconds = self._seconds
+            seconds = self.seconds
         return None if seconds is None else convert_heard.billed(seconds)
-
-
-def unknown(name: str) -> Unprovable:
-    """Why nothing is proven of what holds a field of that name."""
-    return Unprovable(reason=f"What {name[:60]!r} costs is not known.", hint="Leave it out.")
 
 
 def _where(call: Call) -> tuple[str, str, list[tuple[str, str]]]:

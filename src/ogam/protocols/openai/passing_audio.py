@@ -7,31 +7,25 @@ where the route for recordings leads there.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import cached_property
-from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
 from starlette.responses import Response
 
 from ogam.capabilities.base import Units
-from ogam.capabilities.speech_recognition import RecognitionOptions, TranscribeRequest
-from ogam.errors import OgamError
 from ogam.gateway import bounds, routing
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
-from ogam.media import Audio
 from ogam.protocols import forwarding, strict_form, strict_json
 from ogam.protocols.forwarding import Head
+from ogam.protocols.forwarding_form import Recording
 from ogam.protocols.openai import errors, languages, usage
 from ogam.protocols.serving import Call
-from ogam.protocols.strict_form import Form, Part
 
 # What is billed by the text, or the sound, alone.
 _FREE = frozenset(
@@ -85,12 +79,14 @@ async def recording(call: Call, path: Literal["transcriptions", "translations"])
         fields = form.texts()
     except UnicodeDecodeError:
         return None
-    names = [name for name, _ in fields]
     model = dict(fields).get("model")
-    if not model or names.count("model") > 1:
+    if not model:
         return None
     target = call.model(model)
-    passing = _Recording(call, form, file, fields, path)
+    passing = _Recording(call, form, file, fields)
+    passing.path = f"/audio/{path}"
+    passing.streamed = passing.field("stream").lower() in ("true", "1")
+    passing.promised = None if passing.field("response_format") in _WRITTEN else ("text",)
     if routing.measures_sound(call.gateway.route("transcribe", target).steps):
         await passing.measure()
     return await forwarding.through(call, "transcribe", target, passing, broken=errors.broken)
@@ -127,7 +123,7 @@ class _Text:
         odd = {name for name, value in body.items() if value is not None} - _FREE
         text = body.get("input")
         if odd or not isinstance(text, str):
-            return _unknown(min(odd, default="input"))
+            return forwarding.unknown(min(odd, default="input"))
         if price.bills == "tokens":
             return Unprovable(
                 reason="How many tokens the vendor makes of speech is not known before.",
@@ -159,65 +155,17 @@ class _Text:
             yield _Stream(got, Units(characters=len(self._peek.input)))
 
 
-class _Recording(forwarding.Whole):
+class _Recording(Recording):
     """A recording on its way to be written down."""
 
-    def __init__(
-        self, call: Call, form: Form, file: Part, fields: list[tuple[str, str]], path: str
-    ) -> None:
-        self._call, self._form, self._file, self._fields = call, form, file, fields
-        self._path = f"/audio/{path}"
-        told = dict(fields)
-        self._model = told["model"]
-        self.streamed = told.get("stream", "").lower() in ("true", "1")
-        written = told.get("response_format") in _WRITTEN
-        self.promised: tuple[str, ...] | None = None if written else ("text",)
-        self._seconds: float | None = None
+    free, model, words = _FREE_FIELDS, "model", "prompt"
+    path = ""
 
     @property
-    def said(self) -> bytes:
-        """The fields, and the recording by its hash."""
-        told = {"sha256": sha256(self._form.content(self._file)).hexdigest()}
-        return msgspec.json.encode({**dict(self._fields), "file": told})
-
-    @cached_property
-    def _request(self) -> TranscribeRequest:
-        prompts = tuple(value for name, value in self._fields if name == "prompt")
-        audio = Audio(self._form.content(self._file))
-        return TranscribeRequest(audio=audio, options=RecognitionOptions(phrases=prompts))
-
-    async def measure(self) -> None:
-        """Find out how long it is, as far as it can be read here."""
-        if self._seconds is None:
-            try:
-                self._seconds = await asyncio.to_thread(lambda: self._request.audio.duration)
-            except OgamError:
-                return
-
-    def facts(self) -> Facts:
-        """Its language, and its length where that was measured."""
-        code = dict(self._fields).get("language")
-        tag = languages.tag(code) if code else None
-        return Facts(languages=(tag,) if tag else None, seconds=self._seconds)
-
-    async def prove(self, price: Price) -> Billing | Unprovable:
-        """By its seconds."""
-        odd = {name for name, _ in self._fields} - _FREE_FIELDS
-        odd |= {one.name for one in self._form.parts if one.file_name is not None} - {"file"}
-        if odd:
-            return _unknown(min(odd))
-        try:
-            return await asyncio.to_thread(lambda: bounds.prove("transcribe", self._request, price))
-        except OgamError as error:
-            return Unprovable(
-                reason=f"How long the recording is cannot be read here: {error.message}",
-                hint=error.hint,
-            )
-
-    def _made(self, model: str) -> bytes:
-        if model == self._model:
-            return self._form.data
-        return self._form.with_field("model", model)
+    def language(self) -> str | None:
+        """The one that is named."""
+        code = self.field("language")
+        return languages.tag(code) if code else None
 
     async def send(
         self,
@@ -227,8 +175,8 @@ class _Recording(forwarding.Whole):
         paid: bool,  # noqa: ARG002 - nothing is put in
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
-        headers = self._call.request.headers.items()
-        got = await engine.raw.forward("POST", self._path, "", self._made(model), headers)
+        headers = self.call.request.headers.items()
+        got = await engine.raw.forward("POST", self.path, "", self.made(model), headers)
         head = Head(status=got.status, headers=got.headers)
         if got.status >= 400:
             return head, got.body, None
@@ -236,8 +184,8 @@ class _Recording(forwarding.Whole):
         if told is None or not told.audio_ms:
             # Tokens are billed for some models, and time for others: both are told.
             await self.measure()
-            if self._seconds is not None:
-                told = (told or Units()) + Units(audio_ms=math.ceil(self._seconds * 1000))
+            if self.seconds is not None:
+                told = (told or Units()) + Units(audio_ms=math.ceil(self.seconds * 1000))
         return head, got.body, told
 
     @asynccontextmanager
@@ -249,8 +197,8 @@ class _Recording(forwarding.Whole):
         paid: bool,  # noqa: ARG002 - nothing is put in
     ) -> AsyncGenerator[_Stream]:
         """Send it, and take the text as it comes."""
-        headers = self._call.request.headers.items()
-        sending = engine.raw.stream("POST", self._path, "", self._made(model), headers)
+        headers = self.call.request.headers.items()
+        sending = engine.raw.stream("POST", self.path, "", self.made(model), headers)
         async with sending as got:
             yield _Stream(got, None)
 
@@ -274,7 +222,3 @@ class _Stream:
             yield chunk
         told = self._tap.usage
         self.units = told + self._known if told and self._known else told or self._known
-
-
-def _unknown(name: str) -> Unprovable:
-    return Unprovable(reason=f"What {name[:60]!r} costs is not known.", hint="Leave it out.")
