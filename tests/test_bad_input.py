@@ -89,7 +89,7 @@ CASES = [
     ("see https://example.com/z.png", 1, "does not fetch"),
     ("see .", 1, "is a folder"),
     ("generate hi -m nothing", 1, "no engine 'nothing'"),
-    ("translate hi --to ko", 1, "does not translate into 'ko'"),
+    ("translate hi --to pl", 1, "does not translate into 'pl'"),
     ("classify hi -m starter/all-MiniLM-L6-v2", 1, "labels"),
     (f"transcribe {JFK} --language ko", 1, "does not hear 'ko'"),
     (f"see {RECEIPT} --features smell", 1, "no feature 'smell'"),
