@@ -210,6 +210,20 @@ def test_text_comes_as_it_is_heard(tmp_path: Any) -> None:
         assert (units.input_tokens, units.output_tokens) == (20, 3)
 
 
+def test_a_model_without_events_answers_whole(tmp_path: Any) -> None:
+    told = b'{"text":"hi","usage":{"type":"duration","seconds":2}}'
+    with before(tmp_path, reply(told)) as (address, _):
+        found = httpx.post(
+            f"{address.http}/v1/audio/transcriptions",
+            data={"model": "whisper-1", "stream": "true"},
+            files={"file": ("a.wav", WAV)},
+            headers={"authorization": f"Bearer {KEY}"},
+            timeout=30,
+        )
+        assert found.content == told
+        assert last(address).cost == 2 * SECOND and not open_holds(address)
+
+
 def test_a_recording_under_a_budget(tmp_path: Any) -> None:
     with before(tmp_path, reply(b'{"text": "hi"}')) as (address, said), sdk(address) as client:
 

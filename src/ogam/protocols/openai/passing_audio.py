@@ -37,6 +37,8 @@ _FREE_FIELDS = frozenset(
         *("timestamp_granularities[]", "include[]", "chunking_strategy"),
     )
 )
+# Bytes of an answer that are kept to see what it tells.
+_MOST = 1024 * 1024
 # Replies in these are no JSON.
 _WRITTEN = ("text", "srt", "vtt")
 
@@ -215,10 +217,13 @@ class _Stream:
         self.units: Units | None = None
 
     async def pieces(self) -> AsyncGenerator[bytes]:
-        """Each as it comes."""
+        """Each as it comes. Models that have no events answer whole, though asked for them."""
+        whole = b""
         async for chunk in self._got.chunks:
             if self._tells:
                 self._tap.feed(chunk)
+            elif self._known is None and len(whole) < _MOST:
+                whole += chunk
             yield chunk
-        told = self._tap.usage
+        told = self._tap.usage or usage.usage_of(whole)
         self.units = told + self._known if told and self._known else told or self._known
