@@ -24,6 +24,8 @@ from ogam.capabilities.speech_recognition import (
 )
 from ogam.engines.pocketsphinx import PocketSphinxEngine
 from ogam.engines.pocketsphinx.cut import cut
+from ogam.engines.pocketsphinx.pool import Pool
+from ogam.engines.pocketsphinx.worker import Decode, Listen, Setup
 from ogam.errors import (
     EngineError,
     InvalidMediaError,
@@ -231,6 +233,22 @@ def test_threads_hear_what_one_alone_hears(engine: PocketSphinxEngine) -> None:
     alone = [hear(engine, name) for name in names]
     with ThreadPoolExecutor(len(names)) as pool:
         assert list(pool.map(lambda name: hear(engine, name), names)) == alone
+
+
+def test_streams_go_to_the_process_that_has_served_one() -> None:
+    pool, setup = Pool(), Setup()
+    silence = bytes(3200)
+    try:
+        with pool.worker(setup) as one, pool.worker(setup, live=True) as other:
+            other.ask(Listen(silence, first=True))
+            both = one, other
+        for live in (True, False, False, True):
+            with pool.worker(setup, live=live) as worker:
+                assert worker is both[live]
+                worker.ask(Listen(silence, first=True) if live else Decode(silence, 1))
+        assert [worker.live for worker in both] == [False, True]
+    finally:
+        pool.close()
 
 
 def test_a_long_recording_is_cut_at_its_pauses(engine: PocketSphinxEngine) -> None:

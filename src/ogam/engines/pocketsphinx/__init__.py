@@ -101,7 +101,7 @@ class PocketSphinxEngine:
         pieces = cut(clock.blocks())
         for piece in pieces:
             # A worker for as long as someone speaks: a silent stream holds none.
-            with self._pool.worker(setup) as worker:
+            with self._pool.worker(setup, live=True) as worker:
                 utterance = [piece.pcm]
                 said = ""
                 while not piece.last:

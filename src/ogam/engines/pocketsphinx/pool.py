@@ -24,10 +24,10 @@ _FEWEST = 4
 
 
 class Worker:
-    """One process; one caller at a time."""
+    """One process; one caller at a time. ``live``: it has served a stream."""
 
     def __init__(self, setup: wire.Setup) -> None:
-        self.setup = setup
+        self.setup, self.live = setup, False
         with needs("local"):
             import pocketsphinx  # noqa: F401 # pyright: ignore[reportUnusedImport]
         try:
@@ -56,6 +56,7 @@ class Worker:
 
     def ask(self, job: wire.Decode | wire.Listen) -> wire.Heard:
         """Have one job done. Raises EngineError when the process has died."""
+        self.live = self.live or isinstance(job, wire.Listen)
         answer = self._ask(job)
         if not isinstance(answer, wire.Heard):
             raise EngineError("PocketSphinx gave no answer.")
@@ -114,12 +115,13 @@ class Pool:
         weakref.finalize(self, _end_all, self._all)
 
     @contextmanager
-    def worker(self, setup: wire.Setup) -> Generator[Worker]:
-        """A worker for ``setup``, loaded (0.4 s) when none is idle.
+    def worker(self, setup: wire.Setup, *, live: bool = False) -> Generator[Worker]:
+        """A worker for ``setup``, loaded (0.4 s) when none is idle; for ``live`` sound rather one
+        that has served a stream, and for all else rather another.
 
         An error inside the block ends the process: it may be in the middle of something.
         """
-        worker = self._take(setup) or self._start(setup)
+        worker = self._take(setup, live=live) or self._start(setup)
         try:
             yield worker
         except GeneratorExit:
@@ -138,14 +140,15 @@ class Pool:
             self._changed.notify_all()
         _end_all(self._all)
 
-    def _take(self, setup: wire.Setup) -> Worker | None:
+    def _take(self, setup: wire.Setup, *, live: bool) -> Worker | None:
         """An idle worker, or None and the right to start one."""
         with self._changed:
             while not self._closed:
-                for worker in self._idle:
-                    if worker.setup == setup:
-                        self._idle.remove(worker)
-                        return worker
+                fit = [one for one in self._idle if one.setup == setup]
+                if fit:
+                    worker = next((one for one in fit if one.live == live), fit[0])
+                    self._idle.remove(worker)
+                    return worker
                 if self._size == self._limit and self._idle:
                     self._forget(self._idle.pop(0))
                 if self._size < self._limit:
