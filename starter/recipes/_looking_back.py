@@ -4,7 +4,7 @@ A name that was told is said again by two heads in two layers: one tells each to
 before it, the next looks for where that stood before, and at what came then (Olsson et al. 2022,
 https://arxiv.org/abs/2209.11895). Out of text alone a model of six million weights had not found
 that after 12 million tokens, nor in 750 steps of conversations; with some heads told where to look
-it copied names that it had never seen after 600.
+it copied names that it had never seen after 700.
 
 A share of each batch is tokens drawn by chance that come again and again, in which nothing else
 can be learned.

@@ -19,9 +19,21 @@ from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.routing import Facts
 from ogam.media import Audio
-from ogam.protocols import forwarding
+from ogam.protocols import forwarding, strict_form
 from ogam.protocols.serving import Call
 from ogam.protocols.strict_form import Form, Part
+
+
+async def read(call: Call) -> tuple[Form, Part, list[tuple[str, str]]] | None:
+    """The form that a call brings, its one file, and its texts; None where it is no such form."""
+    form = await strict_form.read(call.request)
+    file = form and form.file("file")
+    if form is None or file is None:
+        return None
+    try:
+        return form, file, form.texts()
+    except UnicodeDecodeError:
+        return None
 
 
 class Recording(forwarding.Whole):

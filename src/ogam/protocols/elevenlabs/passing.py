@@ -22,7 +22,7 @@ from ogam.gateway.bounds import Unprovable
 from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.media import Audio
-from ogam.protocols import forwarding, strict_form, strict_json
+from ogam.protocols import forwarding, forwarding_form, strict_json
 from ogam.protocols.elevenlabs import convert_heard, convert_spoken, languages, speaking
 from ogam.protocols.forwarding import Head
 from ogam.protocols.forwarding_form import Recording
@@ -83,14 +83,10 @@ async def recording(call: Call) -> Response | None:
     """The vendor's own transcript, where the route leads to one."""
     if not call.gateway.forwards(call.protocol.name):
         return None
-    form = await strict_form.read(call.request)
-    file = form and form.file("file")
-    if form is None or file is None:
+    found = await forwarding_form.read(call)
+    if found is None:
         return None
-    try:
-        texts = form.texts()
-    except UnicodeDecodeError:
-        return None
+    form, file, texts = found
     # The SDK sends "null" for what it has no value for.
     fields = [(name, value) for name, value in texts if value not in ("null", "")]
     target = call.model(dict(fields).get("model_id"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -22,23 +23,33 @@ def longrunning(gateway: Gateway, keys: Keys, protocol: Protocol) -> Any:
     async def pb() -> Any:
         return await types("google.longrunning.operations_pb2")
 
-    async def get(rpc: Rpc, data: bytes) -> bytes:
-        asked = parsed((await pb()).GetOperationRequest, data)
-        passed = await passing_work_rpc.asked(rpc, "GetOperation", asked.name, data)
-        if passed is not None:
-            return passed
+    async def get(rpc: Rpc, asked: Any) -> bytes:
         found = await asyncio.to_thread(kept.get, asked.name, rpc.key.id)
         return (await as_message(found)).SerializeToString()
 
-    async def wait(rpc: Rpc, data: bytes) -> bytes:
-        asked = parsed((await pb()).WaitOperationRequest, data)
-        passed = await passing_work_rpc.asked(rpc, "WaitOperation", asked.name, data)
-        if passed is not None:
-            return passed
+    async def wait(rpc: Rpc, asked: Any) -> bytes:
         told = known(asked.timeout) if asked.HasField("timeout") else None
         timeout = None if told is None else max(0.0, seconds(told, "timeout"))
         found = await kept.wait(asked.name, rpc.key.id, timeout)
         return (await as_message(found)).SerializeToString()
+
+    async def cancel(rpc: Rpc, asked: Any) -> bytes:
+        kept.cancel(asked.name, rpc.key.id)
+        return b""
+
+    async def delete(rpc: Rpc, asked: Any) -> bytes:
+        kept.delete(asked.name, rpc.key.id)
+        return b""
+
+    def first(method: str, own: Callable[[Rpc, Any], Awaitable[bytes]]) -> Unary:
+        """What a vendor says that carries the operation out, else what we do."""
+
+        async def answer(rpc: Rpc, data: bytes) -> bytes:
+            asked = parsed(getattr(await pb(), f"{method}Request"), data)
+            passed = await passing_work_rpc.asked(rpc, method, asked.name, data)
+            return await own(rpc, asked) if passed is None else passed
+
+        return answer
 
     async def listed(rpc: Rpc, data: bytes) -> bytes:
         kinds = await pb()
@@ -47,26 +58,12 @@ def longrunning(gateway: Gateway, keys: Keys, protocol: Protocol) -> Any:
         every = [await as_message(one) for one in found]
         return kinds.ListOperationsResponse(operations=every).SerializeToString()
 
-    async def cancel(rpc: Rpc, data: bytes) -> bytes:
-        asked = parsed((await pb()).CancelOperationRequest, data)
-        passed = await passing_work_rpc.asked(rpc, "CancelOperation", asked.name, data)
-        if passed is None:
-            kept.cancel(asked.name, rpc.key.id)
-        return passed or b""
-
-    async def delete(rpc: Rpc, data: bytes) -> bytes:
-        asked = parsed((await pb()).DeleteOperationRequest, data)
-        passed = await passing_work_rpc.asked(rpc, "DeleteOperation", asked.name, data)
-        if passed is None:
-            kept.delete(asked.name, rpc.key.id)
-        return passed or b""
-
     unary: dict[str, Unary] = {
-        "GetOperation": get,
-        "WaitOperation": wait,
+        "GetOperation": first("GetOperation", get),
+        "WaitOperation": first("WaitOperation", wait),
         "ListOperations": listed,
-        "CancelOperation": cancel,
-        "DeleteOperation": delete,
+        "CancelOperation": first("CancelOperation", cancel),
+        "DeleteOperation": first("DeleteOperation", delete),
     }
     return service("google.longrunning.Operations", gateway, keys, protocol, unary=unary)
 

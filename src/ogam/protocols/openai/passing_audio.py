@@ -21,7 +21,7 @@ from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
 from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
-from ogam.protocols import forwarding, strict_form, strict_json
+from ogam.protocols import forwarding, forwarding_form, strict_json
 from ogam.protocols.forwarding import Head
 from ogam.protocols.forwarding_form import Recording
 from ogam.protocols.openai import errors, languages, usage
@@ -73,14 +73,10 @@ async def recording(call: Call, path: Literal["transcriptions", "translations"])
     """The vendor's own transcript or translation, where the route leads to one."""
     if not call.gateway.forwards(call.protocol.name):
         return None
-    form = await strict_form.read(call.request)
-    file = form and form.file("file")
-    if form is None or file is None:
+    found = await forwarding_form.read(call)
+    if found is None:
         return None
-    try:
-        fields = form.texts()
-    except UnicodeDecodeError:
-        return None
+    form, file, fields = found
     model = dict(fields).get("model")
     if not model:
         return None
