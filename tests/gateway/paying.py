@@ -209,7 +209,7 @@ def by_bound(bills: Counter[tuple[str, int, int]]) -> dict[tuple[str, int], list
     found: dict[tuple[str, int], list[int]] = defaultdict(list)
     for (name, most, units), count in bills.items():
         if name == "openai":
-            body = chat(most)
+            body = {name: value for name, value in chat(most).items() if name != "model"}
             size = len(msgspec.json.encode(body))
             billing = bodies.chat_body_bound("chat/completions", body, size, price)
             assert isinstance(billing, Billing)

@@ -6,6 +6,8 @@ import base64
 import io
 import math
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +236,26 @@ def test_a_rate_out_of_range_is_refused(rate: int) -> None:
         assert not 1000 <= rate <= 768_000
     else:
         assert math.isclose(audio.duration, 10 / rate)
+
+
+LONG = """
+import resource, sys
+from ogam.media.codec import StreamEncoder, encode
+pcm = bytes(2 * 22_050 * 240)
+encode(pcm[:44_100], 22_050, 1, "mp3", to_rate=44_100)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if sys.argv[1] == "whole":
+    encode(pcm, 22_050, 1, "mp3", to_rate=44_100)
+else:
+    StreamEncoder("mp3", 22_050, to_rate=44_100).feed(pcm)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="It has no such figures.")
+@pytest.mark.parametrize("way", ["whole", "streamed"])
+def test_encoding_four_minutes_holds_little_beside_them(way: str) -> None:
+    """Resampled in one go they took 200 MB for a moment."""
+    command = [sys.executable, "-c", LONG, way]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40_000 * (1024 if sys.platform == "darwin" else 1)  # KB, or bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -209,3 +210,38 @@ def test_beyond_this_machine_a_key_is_made_shown_once_and_kept_as_a_hash(started
     assert httpx.get(f"{base}/v1/models", headers=bearer).status_code == 200
     shown = {"authorization": f"Bearer {kept.read_text().strip()}"}
     assert httpx.get(f"{base}/v1/models", headers=shown).status_code == 401
+
+
+ARENAS = """
+import ctypes, os, sys, threading
+from ogam.server import process
+process._share_arenas()
+meet = threading.Barrier(9)
+def use():
+    meet.wait()
+    kept = [bytes(5000) for _ in range(100)]
+    meet.wait()
+for _ in range(8):
+    threading.Thread(target=use, daemon=True).start()
+meet.wait()
+meet.wait()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fdopen(os.dup(1), b"w"))
+libc.malloc_info(0, file)
+libc.fflush(file)
+"""
+
+
+@pytest.mark.parametrize(("decided", "most"), [({}, 2), ({"MALLOC_ARENA_MAX": "1"}, 1)])
+def test_threads_share_two_of_glibcs_arenas_unless_the_operator_has_decided(decided, most):
+    if not hasattr(ctypes.CDLL(None), "malloc_info"):
+        pytest.skip("The C library is not glibc.")
+    done = subprocess.run(
+        [sys.executable, "-c", ARENAS],
+        env={**os.environ, **decided},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("<heap nr") == most

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
+from ogam.net import loops
+
 
 class Deadline:
     """``with Deadline(seconds): await work`` cancels the work then, and raises TimeoutError.
@@ -18,11 +20,12 @@ class Deadline:
         self._seconds, self._up = seconds, False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        loop = loops.running()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("A deadline is for work inside a task.")
         self._task, self._before = task, task.cancelling()
-        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._ring)
+        self._handle = loop.call_later(self._seconds, self._ring)
 
     def _ring(self) -> None:
         self._up = True

@@ -15,6 +15,7 @@ from ogam.errors import InvalidRequestError, NotFoundError, UnpricedError
 from ogam.gateway import bounds
 from ogam.gateway.billing import Billing, Price
 from ogam.gateway.bounds import Unprovable
+from ogam.gateway.ledger.values import Hold, Settlement
 from ogam.gateway.trail import Trail
 from ogam.routes import Route
 from ogam.vendors import Vendor
@@ -22,8 +23,7 @@ from ogam.vendors import Vendor
 # Imported where they are used: what costs nothing loads no database.
 if TYPE_CHECKING:
     from ogam.gateway.caller import Caller
-    from ogam.gateway.ledger import Ledger, Row
-    from ogam.gateway.ledger.values import Status
+    from ogam.gateway.ledger import Ledger, Row, Status
     from ogam.gateway.prices import Book
 
 # Prices found and kept, so that a call need not search for them.
@@ -88,8 +88,6 @@ class Stake:
         self._end(None, "unknown")
 
     def _end(self, cost: int | None, outcome: Any) -> None:
-        from ogam.gateway.ledger.values import Settlement
-
         self._trail.settlements.append(Settlement(hold=self.hold, cost=cost, outcome=outcome))
 
 
@@ -155,8 +153,6 @@ class Spending:
         BudgetError where that does not fit, UnpricedError where nobody knows it and a budget
         stands over it, LedgerError where nothing can be set aside.
         """
-        from ogam.gateway.ledger.values import Hold
-
         ledger = await self.open()
         price = self._price(vendor.name, name.partition("/")[2], trail.capability)
         most = None if price is None else await asked.prove(price)

@@ -15,9 +15,9 @@ from ogam.errors import (
     OverloadedError,
 )
 from ogam.gateway.caller import Caller
+from ogam.gateway.ledger.values import Attempt, Cache, Row, Settlement
 
 if TYPE_CHECKING:
-    from ogam.gateway.ledger.values import Cache, Row, Settlement
     from ogam.gateway.limits import Ticket
 
 
@@ -79,8 +79,6 @@ class Trail:
 
     def row(self, result: Result | None, error: BaseException | None) -> Row:
         """The call as the ledger keeps it."""
-        from ogam.gateway.ledger.values import Attempt, Row
-
         tried = [
             Attempt(model=model, outcome=outcome, ms=round(seconds * 1000), error=_named(failure))
             for model, outcome, seconds, failure in self._attempts

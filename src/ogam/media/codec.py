@@ -139,15 +139,14 @@ def encode(
             )
             if bitrate:
                 stream.bit_rate = bitrate
-            frame = _frame(pcm, sample_rate, channels)
             resampler = av.AudioResampler(
                 format=stream.codec_context.format,
                 layout=layout,
                 rate=rate,
                 frame_size=stream.codec_context.frame_size or 0,
             )
-            for source in (frame, None):
-                for piece in resampler.resample(source):
+            for frame in (*_frames(pcm, sample_rate, channels), None):
+                for piece in resampler.resample(frame):
                     for packet in stream.encode(piece):
                         container.mux(packet)
             for packet in stream.encode(None):
@@ -222,9 +221,7 @@ class StreamEncoder:
         pcm, self._odd = pcm[:whole], pcm[whole:]
         if self._container is None:
             return pcm
-        if pcm:
-            frame = _frame(pcm, self._sample_rate, self._channels)
-            frame.pts = self._fed
+        for frame in _frames(pcm, self._sample_rate, self._channels, self._fed):
             self._fed += frame.samples
             self._write(frame)
         return self._sink.take()
@@ -287,18 +284,27 @@ def _allowed_rate(codec: str, rate: int) -> int:
     return min((one for one in rates if one >= rate), default=max(rates))
 
 
-def _frame(pcm: bytes, sample_rate: int, channels: int) -> av.audio.frame.AudioFrame:
+def _frames(
+    pcm: bytes, sample_rate: int, channels: int, at: int = 0
+) -> Iterator[av.audio.frame.AudioFrame]:
+    """``pcm`` second by second, the first sample being number ``at``.
+
+    Resampled as one frame, two minutes of speech held 150 MB for a moment.
+    """
     import av
 
-    frame = av.AudioFrame(
-        format="s16",
-        layout="mono" if channels == 1 else "stereo",
-        samples=len(pcm) // (2 * channels),
-    )
-    frame.planes[0].update(pcm.ljust(frame.planes[0].buffer_size, b"\x00"))
-    frame.sample_rate = sample_rate
-    frame.pts = 0
-    return frame
+    step = sample_rate * 2 * channels
+    for start in range(0, len(pcm), step):
+        part = pcm[start : start + step]
+        frame = av.AudioFrame(
+            format="s16",
+            layout="mono" if channels == 1 else "stereo",
+            samples=len(part) // (2 * channels),
+        )
+        frame.planes[0].update(part.ljust(frame.planes[0].buffer_size, b"\x00"))
+        frame.sample_rate = sample_rate
+        frame.pts = at + start // (2 * channels)
+        yield frame
 
 
 def _bytes(frame: av.audio.frame.AudioFrame, channels: int) -> bytes:

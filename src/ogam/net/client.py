@@ -16,7 +16,7 @@ import msgspec
 
 from ogam.errors import ConfigurationError, InvalidRequestError, VendorError
 from ogam.net import headers as fields
-from ogam.net import proxies
+from ogam.net import loops, proxies
 from ogam.net.connecting import Way, trusted, written
 from ogam.net.connection import Connection
 from ogam.net.headers import Headers
@@ -143,7 +143,7 @@ class Client:
 
     def pool(self) -> Pool:
         """The connections, in the loop that asks. RuntimeError where they are another's."""
-        loop = asyncio.get_running_loop()
+        loop = loops.running()
         pool = self._pool
         if pool is not None and pool.loop is loop:
             return pool

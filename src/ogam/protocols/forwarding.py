@@ -9,12 +9,14 @@ Knows no vendor: a protocol says how it sends, what that can cost and what it di
 from __future__ import annotations
 
 import typing
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ogam.capabilities.base import Capability, Units
@@ -28,9 +30,12 @@ from ogam.gateway.routing import Facts
 from ogam.gateway.spending import Asked
 from ogam.gateway.trail import Trail
 from ogam.gateway.walk import Attempt, Walk
+from ogam.protocols.forwarding_client import DROPPED
 from ogam.protocols.serving import Call, Passed, Protocol, SocketCall, Stream, begun
 from ogam.routes import Route, Step, matches
 
+# What tells of other fields is needed until they are dropped.
+_dropped = frozenset(name.encode() for name in DROPPED - {"connection"})
 # A reply's names; what stands under them is not read.
 _names = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -367,6 +372,19 @@ def _fields(head: PassedHead | PassedResult, trail: Trail) -> dict[str, str]:
         kept = {name: value for name, value in kept.items() if name.startswith("content-")}
     kept["x-ogam-engine"], kept["x-ogam-model"] = head.model.partition("/")[0], head.model
     return kept
+
+
+def fields(request: Request) -> Sequence[tuple[str, str]]:
+    """The header fields of a request, but for those that never go on. A client's are the same
+    from call to call, but for the length of what it says.
+    """
+    given: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return _decoded(tuple([one for one in given if one[0] not in _dropped]))
+
+
+@lru_cache(64)
+def _decoded(given: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in given])
 
 
 def unknown(name: str) -> Unprovable:

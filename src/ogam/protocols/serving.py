@@ -28,6 +28,7 @@ from ogam.errors import EngineError, InvalidRequestError, OgamError, UnknownMode
 from ogam.gateway import caller
 from ogam.gateway.dispatch import Gateway, Target
 from ogam.gateway.keys import Key
+from ogam.net import loops
 
 T = TypeVar("T")
 _log = logging.getLogger("ogam.server")
@@ -197,7 +198,8 @@ class Call:
         """Do ``work`` until the client leaves, then stop it: an SDK that runs out of patience
         sends again, and nobody waits for the first answer. ClientDisconnect tells that it left.
         """
-        task = asyncio.current_task()
+        loop = loops.running()
+        task = asyncio.current_task(loop)
         assert task is not None
         left = False
 
@@ -211,10 +213,10 @@ class Call:
 
         def begin() -> None:
             nonlocal watcher
-            watcher = asyncio.ensure_future(watch())
+            watcher = loop.create_task(watch())
 
         # The work stays in this task, and what is done soon is not watched: a task takes 10 µs.
-        timer = asyncio.get_running_loop().call_later(_SOON, begin)
+        timer = loop.call_later(_SOON, begin)
         try:
             return await work
         except asyncio.CancelledError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -17,6 +18,11 @@ from ogam import config as configuration
 from ogam.capabilities.base import Capability
 from ogam.server import reload
 from ogam.server.run import Ports, Server
+
+# Of glibc's malloc.h.
+_M_ARENA_MAX = -8
+# How often what was freed is given back to the system, in seconds.
+_TRIM_SECONDS = 10.0
 
 
 def serve(
@@ -33,6 +39,7 @@ def serve(
     the settings' ``file`` are followed.
     """
     _raise_open_files()
+    _share_arenas()
     try:
         import uvloop
     except ImportError:  # Windows has none
@@ -55,6 +62,32 @@ def _raise_open_files() -> None:
     if wanted > soft != resource.RLIM_INFINITY:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _share_arenas() -> None:
+    """Let all threads take memory from two of glibc's arenas.
+
+    Each would have one of its own, and keep there what its largest request took: 30,000 hostile
+    requests then came to 131 MB and still grew, with two to 118 MB from the 15,000th on. Nothing
+    is done where the operator has decided, or the C library is another.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ and (mallopt := _glibc("mallopt")):
+        mallopt(_M_ARENA_MAX, 2)
+
+
+async def _trim() -> None:
+    """Give back what was freed, now and then: glibc keeps up to 64 MB an arena of it, for good."""
+    trim = _glibc("malloc_trim")
+    while trim:
+        await asyncio.sleep(_TRIM_SECONDS)
+        await asyncio.to_thread(trim, 0)
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library, where that is glibc."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)
 
 
 async def _main(
@@ -92,6 +125,7 @@ async def _main(
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, stop, number)
     work, waiting = asyncio.ensure_future(up()), asyncio.ensure_future(told.wait())
+    trimming = asyncio.ensure_future(_trim())
     try:
         await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
@@ -100,6 +134,7 @@ async def _main(
     finally:
         work.cancel()
         waiting.cancel()
+        trimming.cancel()
         await server.stop()
 
 

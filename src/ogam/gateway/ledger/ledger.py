@@ -22,6 +22,7 @@ from ogam.errors import InvalidRequestError, LedgerError
 from ogam.gateway.ledger.operations import Admit, Operation, Reconcile, Record, Send, Settle, Task
 from ogam.gateway.ledger.seldom import MOST, Seldom
 from ogam.gateway.ledger.values import Hold, Row, Settlement, Status
+from ogam.net import loops
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -115,7 +116,7 @@ class Ledger(Seldom):
         if hold.bound is not None and not 0 <= hold.bound <= MOST:
             raise InvalidRequestError(f"A bound is 0 to {MOST} nano-dollars, not {hold.bound}.")
         writer = self._writer
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = loops.running().create_future()
         operation = Admit(hold, future)
         if writer.down or writer.waiting >= self._capacity:
             self._fail(operation)
@@ -130,7 +131,7 @@ class Ledger(Seldom):
         LedgerError where that cannot be written down, or its money is no longer set aside: then
         it must not go out.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = loops.running().create_future()
         operation = Send(hold, future)
         if self._writer.down:
             self._fail(operation)
@@ -164,7 +165,7 @@ class Ledger(Seldom):
             raise InvalidRequestError(f"A cost is 0 to {MOST} nano-dollars, not {cost}.")
         if not all(0 <= one <= MOST for one in msgspec.structs.astuple(units)):
             raise InvalidRequestError(f"Units are 0 to {MOST}, not {units}.")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = loops.running().create_future()
         await self._patiently(Reconcile(hold, cost, units, future), future)
 
     def record(self, call: str, request: bytes | str, response: bytes | str) -> None:
@@ -231,7 +232,7 @@ class Ledger(Seldom):
 
     async def _answer(self, operation: Operation, future: asyncio.Future[Any]) -> Any:
         # A handle of the loop's, at 0.8 µs: asyncio.timeout takes 3.4.
-        timer = asyncio.get_running_loop().call_later(self._wait, self._fail, operation)
+        timer = loops.running().call_later(self._wait, self._fail, operation)
         try:
             return await future
         except asyncio.CancelledError:

@@ -69,7 +69,7 @@ def where(call: Call, kind: str | None = None) -> tuple[str, list[tuple[str, str
     """The path as it travelled, and the header fields: ``kind`` in place of the content type."""
     request = call.request
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    given = [one for one in request.headers.items() if kind is None or one[0] != "content-type"]
+    given = [one for one in forwarding.fields(request) if kind is None or one[0] != "content-type"]
     return raw.split(b"?")[0].decode("latin-1"), given + ([("content-type", kind)] if kind else [])
 
 

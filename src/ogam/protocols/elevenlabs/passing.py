@@ -8,7 +8,7 @@ Only the model's name changes, where the route names one. The socket ``stream-in
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -255,9 +255,9 @@ class _Recording(Recording):
         return None if seconds is None else convert_heard.billed(seconds)
 
 
-def _where(call: Call) -> tuple[str, str, list[tuple[str, str]]]:
+def _where(call: Call) -> tuple[str, str, Sequence[tuple[str, str]]]:
     """The path and query as they travelled, and the header fields."""
     request = call.request
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     path = raw.split(b"?")[0].decode("latin-1")
-    return path, request.scope["query_string"].decode("latin-1"), request.headers.items()
+    return path, request.scope["query_string"].decode("latin-1"), forwarding.fields(request)

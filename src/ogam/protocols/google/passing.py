@@ -61,7 +61,7 @@ def where(call: Call, project: str) -> tuple[str, str, Fields]:
     path = in_project(raw.split(b"?")[0].decode("latin-1"), project)
     parts = request.scope["query_string"].decode("latin-1").split("&")
     query = "&".join(one for one in parts if unquote(one.partition("=")[0]) not in _SHOWN)
-    headers = [one for one in request.headers.items() if one[0].lower() not in _DROPPED]
+    headers = [one for one in forwarding.fields(request) if one[0] not in _DROPPED]
     return path, query, headers
 
 

@@ -61,10 +61,11 @@ class _Body:
     def __init__(self, call: Call, path: bodies.Path, data: bytes, *, streamed: bool) -> None:
         self._call, self._data = call, data
         self._path: bodies.Path = path
+        self._fields = forwarding.fields(call.request)
         self.streamed = streamed
         self.promised: tuple[str, ...] | None = (_ANSWERED.get(path, "choices"),)
         self._read: dict[str, Any] | None = None
-        self._with_maximum: dict[str, Any] | None = None
+        self._with_maximum: tuple[dict[str, Any], bytes] | None = None
 
     @property
     def _body(self) -> dict[str, Any]:
@@ -73,17 +74,17 @@ class _Body:
         return self._read
 
     @property
-    def _bounded(self) -> dict[str, Any]:
+    def _bounded(self) -> tuple[dict[str, Any], bytes]:
+        """With a maximum, and without the model: what is read, and what is sent of it."""
         if self._with_maximum is None:
-            self._with_maximum = self._made_bounded()
+            most = self._call.gateway.config.ledger.max_output_tokens
+            body = bodies.with_maximum(self._path, self._body, most)
+            body.pop("model", None)
+            if self._hides_usage:
+                options: dict[str, Any] = body.get("stream_options") or {}
+                body["stream_options"] = {**options, "include_usage": True}
+            self._with_maximum = body, msgspec.json.encode(body)
         return self._with_maximum
-
-    def _made_bounded(self) -> dict[str, Any]:
-        most = self._call.gateway.config.ledger.max_output_tokens
-        body = bodies.with_maximum(self._path, self._body, most)
-        if self._hides_usage:
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        return body
 
     @property
     def _hides_usage(self) -> bool:
@@ -120,29 +121,27 @@ class _Body:
 
     async def prove(self, price: Price) -> Billing | Unprovable:
         """By what its fields say; the model's name is no part of what is read."""
-        body = self._bounded
-        size = len(msgspec.json.encode(body))
-        return bodies.chat_body_bound(self._path, body, size, price)
+        body, written = self._bounded
+        return bodies.chat_body_bound(self._path, body, len(written), price)
 
     def _made(self, engine: Any, model: str, *, paid: bool) -> bytes:
-        body = {**(self._bounded if paid else self._body), "model": model}
-        if not engine.own and "max_completion_tokens" not in self._body:
+        if not paid:
+            return msgspec.json.encode({**self._body, "model": model})
+        body, written = self._bounded
+        most = body.get("max_completion_tokens")
+        if most is not None and not engine.own and "max_completion_tokens" not in self._body:
             # Other servers know the older name alone, and would write without end.
-            most = body.pop("max_completion_tokens", None)
-            if most is not None:
-                body["max_tokens"] = most
-        return msgspec.json.encode(body)
-
-    @property
-    def _headers(self) -> list[tuple[str, str]]:
-        return self._call.request.headers.items()
+            body = {k: v for k, v in body.items() if k != "max_completion_tokens"}
+            return msgspec.json.encode({**body, "model": model, "max_tokens": most})
+        name = msgspec.json.encode(model)
+        return b'{"model":%b%b%b' % (name, b"," if body else b"", written[1:])
 
     async def send(
         self, engine: Any, model: str, *, paid: bool
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
         made = self._made(engine, model, paid=paid)
-        got = await engine.raw.forward("POST", f"/{self._path}", "", made, self._headers)
+        got = await engine.raw.forward("POST", f"/{self._path}", "", made, self._fields)
         told = usage.usage_of(got.body)
         if self._path == "moderations":
             told = told or Units()  # they tell none, and OpenAI bills nothing for them
@@ -152,7 +151,7 @@ class _Body:
     async def open(self, engine: Any, model: str, *, paid: bool) -> AsyncGenerator[_Events]:
         """Send it, and read the reply as it comes."""
         made = self._made(engine, model, paid=paid)
-        async with engine.raw.stream("POST", f"/{self._path}", "", made, self._headers) as got:
+        async with engine.raw.stream("POST", f"/{self._path}", "", made, self._fields) as got:
             yield _Events(got, hides=paid and self._hides_usage)
 
 

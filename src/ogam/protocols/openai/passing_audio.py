@@ -148,7 +148,7 @@ class _Text:
         data = self._data
         if model != self._peek.model:
             data = strict_json.with_field(data, "model", model)
-        headers = self._call.request.headers.items()
+        headers = forwarding.fields(self._call.request)
         async with engine.raw.stream("POST", "/audio/speech", "", data, headers) as got:
             yield _Stream(got, Units(characters=len(self._peek.input)))
 
@@ -173,7 +173,7 @@ class _Recording(Recording):
         paid: bool,  # noqa: ARG002 - nothing is put in
     ) -> tuple[Head, bytes, Units | None]:
         """Send it whole."""
-        headers = self.call.request.headers.items()
+        headers = forwarding.fields(self.call.request)
         got = await engine.raw.forward("POST", self.path, "", self.made(model), headers)
         head = Head(status=got.status, headers=got.headers)
         if got.status >= 400:
@@ -195,7 +195,7 @@ class _Recording(Recording):
         paid: bool,  # noqa: ARG002 - nothing is put in
     ) -> AsyncGenerator[_Stream]:
         """Send it, and take the text as it comes."""
-        headers = self.call.request.headers.items()
+        headers = forwarding.fields(self.call.request)
         sending = engine.raw.stream("POST", self.path, "", self.made(model), headers)
         async with sending as got:
             yield _Stream(got, None)
