@@ -31,6 +31,8 @@ from _server import document, memory, server
 
 # A reply must have come by then; a whole one of the fake engine takes milliseconds.
 HANG = 30.0
+# How long the server may rest before its memory is looked at for the last time.
+REST = 12.0
 # Streams are read no further than this.
 ENOUGH = 4_000_000
 
@@ -188,10 +190,16 @@ def main() -> None:
         report.failures += more.failures
         alive = own.alive()
         after = memory(own.pid) if alive else 0
+        # What was freed goes back to the system every ten seconds.
+        time.sleep(REST if alive else 0)
+        rested = memory(own.pid) if own.alive() else 0
         tracebacks = own.errors().count("Traceback (most")
         show(report, asked.keep)
         print(f"\n{asked.count:,} requests, {len(rest) / seconds:,.0f} a second")
-        print(f"memory after {warm:,}: {before / 1e6:.1f} MB, at the end: {after / 1e6:.1f} MB")
+        print(
+            f"memory after {warm:,}: {before / 1e6:.1f} MB, at the end: {after / 1e6:.1f} MB, "
+            f"{REST:.0f} s later: {rested / 1e6:.1f} MB"
+        )
         print(f"alive: {alive}; tracebacks in its log: {tracebacks}; broke: {len(report.failures)}")
         if tracebacks:
             print(own.errors()[-6000:])

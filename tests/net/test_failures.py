@@ -135,6 +135,29 @@ def test_each_wait_of_a_stream_is_bounded_by_itself(run, serve):
     assert run(main) == b"xxxx"
 
 
+def test_who_reads_slowly_is_not_late(run, serve):
+    async def script(peer):
+        await peer.request()
+        await peer.say(OK + b"content-length: 2\r\n\r\n")
+        await asyncio.sleep(0.1)  # so that the first is waited for
+        await peer.say(b"x")
+        await asyncio.sleep(0.9)
+        await peer.say(b"y")
+
+    async def main():
+        async with serve(script) as server:
+            client = net.Client(server.url)
+            found = b""
+            async with client.stream("GET", "/", timeout=0.4) as answer:
+                async for chunk in answer:
+                    found += chunk
+                    await asyncio.sleep(0.7)
+            client.close()
+            return found
+
+    assert run(main) == b"xy"
+
+
 def test_what_came_before_a_break_is_read_before_it_is_told(run, serve):
     async def script(peer):
         await peer.request()

@@ -199,6 +199,9 @@ class Streamed:
         self._head_only, self._timeout, self._limit = head_only, timeout, limit
         self._connection: Connection | None = None
         self._upload: asyncio.Task[None] | None = None
+        # When the chunk that is waited for is late; the alarm is set anew only once it rings.
+        self._late: float | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Streamed:
         self._pool = pool = self._client.pool()
@@ -229,8 +232,20 @@ class Streamed:
         traceback: TracebackType | None = None,
     ) -> None:
         connection, self._connection = self._connection, None
+        if self._alarm is not None:
+            self._alarm.cancel()
         if connection is not None:
             await _finish(self._pool, connection, self._upload)
+
+    def _ring(self) -> None:
+        self._alarm, late, connection = None, self._late, self._connection
+        if late is None or connection is None:
+            return
+        loop = self._pool.loop
+        if loop.time() < late:
+            self._alarm = loop.call_at(late, self._ring)
+        else:
+            connection.expire(self._timeout or 0.0)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -239,14 +254,15 @@ class Streamed:
         connection, seconds = self._connection, self._timeout
         if connection is None:
             raise StopAsyncIteration
-        if seconds is None or not connection.waiting:
+        if seconds is not None and connection.waiting:
+            loop = self._pool.loop
+            self._late = loop.time() + seconds
+            if self._alarm is None:
+                self._alarm = loop.call_later(seconds, self._ring)
+        try:
             data = await connection.chunk()
-        else:
-            alarm = self._pool.loop.call_later(seconds, connection.expire, seconds)
-            try:
-                data = await connection.chunk()
-            finally:
-                alarm.cancel()
+        finally:
+            self._late = None
         if not data:
             raise StopAsyncIteration
         return data

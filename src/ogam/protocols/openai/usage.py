@@ -78,7 +78,7 @@ class UsageTap:
     def feed(self, chunk: bytes) -> None:
         """Read the next bytes."""
         rest = self._rest
-        if not rest and chunk.endswith(b"\n\n") and _WORD not in chunk:
+        if not rest and chunk.endswith(b"\n\n") and not _TOLD.search(chunk):
             return  # whole events, as they come most of the time
         # The blank line may lie on the seam; \r\n\r\n is the longest.
         fresh = max(0, len(rest) - 3)
