@@ -8,6 +8,7 @@ Knows no file and no limit but the one on seconds, which it holds while it decod
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -145,7 +146,7 @@ def encode(
                 rate=rate,
                 frame_size=stream.codec_context.frame_size or 0,
             )
-            for frame in (*_frames(pcm, sample_rate, channels), None):
+            for frame in itertools.chain(_frames(pcm, sample_rate, channels), (None,)):
                 for piece in resampler.resample(frame):
                     for packet in stream.encode(piece):
                         container.mux(packet)

@@ -94,7 +94,7 @@ def request_headers(given: Fields) -> list[tuple[str, str]]:
     return fields
 
 
-# A client's fields are the same from call to call: 7 µs in place of 2 without it.
+# A client's fields are the same from call to call.
 _going = lru_cache(64)(request_headers)
 
 
