@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from ogam.server import process
 
 EMBED = {"model": "text-embedding-3-small", "input": "Hi"}
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -233,9 +234,44 @@ libc.fflush(file)
 """
 
 
-@pytest.mark.parametrize(("decided", "most"), [({}, 2), ({"MALLOC_ARENA_MAX": "1"}, 1)])
+TRIM = """
+import asyncio, psutil
+from ogam.server import process
+process._TRIM_SECONDS = 0.05
+rss = lambda: psutil.Process().memory_info().rss
+async def main():
+    trimming = asyncio.ensure_future(process._trim())
+    parts, pins = [], []
+    for _ in range(600):
+        parts.append(bytes(100_000))
+        pins.append(bytes(5_000))
+    full = rss()
+    parts.clear()
+    await asyncio.sleep(1)
+    trimming.cancel()
+    print(full - rss())
+asyncio.run(main())
+"""
+
+
+def test_what_was_freed_goes_back_to_the_system():
+    if process._glibc("malloc_trim") is None:
+        pytest.skip("The C library is not glibc.")
+    command = [sys.executable, "-c", TRIM]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 20_000_000  # of 60, 37 seen; without it, none
+
+
+@pytest.mark.parametrize(
+    ("decided", "most"),
+    [
+        ({}, 2),
+        ({"MALLOC_ARENA_MAX": "1"}, 1),
+        ({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}, 1),
+    ],
+)
 def test_threads_share_two_of_glibcs_arenas_unless_the_operator_has_decided(decided, most):
-    if not hasattr(ctypes.CDLL(None), "malloc_info"):
+    if process._glibc("malloc_info") is None:
         pytest.skip("The C library is not glibc.")
     done = subprocess.run(
         [sys.executable, "-c", ARENAS],

@@ -71,7 +71,8 @@ def _share_arenas() -> None:
     requests then came to 131 MB and still grew, with two to 118 MB from the 15,000th on. Nothing
     is done where the operator has decided, or the C library is another.
     """
-    if "MALLOC_ARENA_MAX" not in os.environ and (mallopt := _glibc("mallopt")):
+    decided = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.getenv("GLIBC_TUNABLES", "")
+    if not decided and (mallopt := _glibc("mallopt")):
         mallopt(_M_ARENA_MAX, 2)
 
 
