@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -437,6 +438,24 @@ async def test_replay_gives_what_was_recorded_however_old(tmp_path: Path):
     *_, streamed = await all_of(desk.stream(desk.ask(ASKED, REPLAY)))
     assert streamed == recorded
     assert (ask.trail.cache, len(desk.calls)) == ("replay", 1)
+
+
+@looped
+async def test_replay_waits_for_an_answer_that_is_being_kept(tmp_path: Path):
+    desk = Desk(tmp_path)
+    held, write = threading.Event(), desk.cache.store.write
+
+    def slow(*entry: Any) -> None:
+        assert held.wait(20)
+        write(*entry)
+
+    desk.cache.store.write = slow
+    recorded = await desk.answer(desk.ask(ASKED))
+    again = asyncio.create_task(desk.answer(desk.ask(ASKED, REPLAY)))
+    await asyncio.sleep(0.05)  # enough to look at a disk that has nothing yet
+    held.set()
+    assert await again == recorded
+    assert len(desk.calls) == 1
 
 
 @looped

@@ -25,6 +25,7 @@ from ogam.cli import main
 from ogam.engines.onnx_classifier import OnnxClassifierEngine
 from ogam.errors import ConfigurationError, EngineError, InvalidRequestError
 from ogam.training import _batches, _labelled, _pretrained, classifier, export_classifier
+from ogam.training._r_drop import RDrop
 from ogam.training.classifier import Settings, Source, train
 from ogam.training.runs import Run, load_checkpoint
 
@@ -306,6 +307,109 @@ def test_bf16_computes_otherwise_and_learns_too(tmp_path, data, encoder, referen
     assert outcome.scores.accuracy > 0.8
 
 
+def test_a_head_over_the_mean_of_all_tokens(tmp_path, data, encoder):
+    settings = replace(QUICK, epochs=8, pooling="mean")
+    outcome = train(data, encoder, tmp_path / "run", settings=settings)
+    assert outcome.scores.accuracy == 1.0 and outcome.drop == 0.0
+    model = outcome.folder / "model"
+    assert json.loads((model / "model.json").read_text())["head"] == "MeanPooledClassifier"
+    engine = OnnxClassifierEngine(ModelRef(name="x/y", engine="onnx_classifier", folder=model))
+    texts = ("the Song was very LOVELY", "the song was dull")
+    assert engine.classify(ClassifyRequest(texts=texts)).labels == ("praise", "blame")
+    engine.close()
+
+
+def test_what_fills_up_a_batch_is_no_part_of_the_mean(tmp_path, data, encoder):
+    train(data, encoder, tmp_path / "run", settings=replace(QUICK, pooling="mean"))
+    network = _pretrained.untrained_classifier(_pretrained.configuration(tmp_path / "run"))
+    network.load_state_dict(load_checkpoint(tmp_path / "run" / "best")[0])
+    network.eval()
+    tokenizer, types = _pretrained.tokenizer(encoder, 16)
+    read = [tokenizer.encode(text) for text in ("the song was dull", "a very very very good day")]
+    tokens = [_batches.Tokens(one.ids, one.type_ids, 0) for one in read]
+
+    def logits(batch):
+        with torch.inference_mode():
+            return network(**_batches.tensors(batch, 0, types)[0]).logits
+
+    alone = torch.cat([logits([one]) for one in tokens])
+    assert torch.allclose(logits(tokens), alone, atol=1e-5)
+    assert not torch.allclose(alone[0], alone[1], atol=1e-3)
+
+
+def test_r_drop_costs_what_its_paper_says(encoder):
+    network = _pretrained.classifier(encoder, ["a", "b", "c"])
+    with torch.no_grad():
+        network.classifier.weight.normal_(std=2.0)
+    ids = torch.tensor([[2, 4, 8, 5, 14, 3], [2, 6, 9, 5, 17, 3]])
+    inputs, right = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, torch.tensor([0, 2])
+    hard, lesson = torch.nn.CrossEntropyLoss(), RDrop(3.0)
+    network.eval()  # no dropout: two answers are one
+    cost, logits = lesson.cost(network, inputs, right, hard)
+    assert torch.allclose(logits, network(**inputs).logits, atol=1e-6)
+    assert cost.item() == pytest.approx(hard(logits, right).item(), abs=1e-6)
+    network.train()
+    torch.manual_seed(1)
+    cost, first = lesson.cost(network, inputs, right, hard)
+    torch.manual_seed(1)
+    both = network(**{name: one.repeat(2, 1) for name, one in inputs.items()}).logits
+    second = both[2:]
+    assert torch.equal(first, both[:2]) and not torch.allclose(first, second)
+    answers = [one.log_softmax(1) for one in (first, second)]
+    apart = [
+        torch.nn.functional.kl_div(one, other, reduction="batchmean", log_target=True)
+        for one, other in (answers, answers[::-1])
+    ]
+    paper = hard(first, right) + hard(second, right) + 3.0 * sum(apart) / 2
+    assert cost.item() == pytest.approx(paper.item() / 2, rel=1e-5)
+
+
+def test_frozen_embeddings_stay_and_the_rest_learns(tmp_path, data, encoder):
+    from safetensors.torch import load_file
+
+    settings = replace(QUICK, freeze_embeddings=True, average=0.9)
+    outcome = train(data, encoder, tmp_path / "run", settings=settings)
+    begun, found = load_file(encoder / "model.safetensors"), weights(outcome.folder)
+    layers = {name: one for name, one in begun.items() if name.startswith("encoder.")}
+    frozen = {name: one for name, one in begun.items() if name.startswith("embeddings.")}
+    assert frozen and layers
+    assert all(torch.equal(found[f"model.bert.{name}"], one) for name, one in frozen.items())
+    assert not any(torch.equal(found[f"model.bert.{name}"], one) for name, one in layers.items())
+    assert not any("embeddings" in name for name in found if name.startswith("mean."))
+
+
+def test_an_architecture_without_embeddings_of_that_name_is_refused(tmp_path, data, encoder):
+    from transformers import GPT2Config, GPT2Model
+
+    folder = tmp_path / "gpt"
+    GPT2Model(GPT2Config(vocab_size=len(WORDS), n_embd=8, n_layer=1, n_head=1)).save_pretrained(
+        folder
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((encoder / name).read_bytes())
+    with pytest.raises(InvalidRequestError, match="no part of itself embeddings"):
+        train(data, folder, tmp_path / "run", settings=replace(QUICK, freeze_embeddings=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_of_it_goes_on_to_the_same_losses(tmp_path, data, encoder, monkeypatch):
+    settings = replace(QUICK, pooling="mean", r_drop=2.0, freeze_embeddings=True, average=0.9)
+    train(data, encoder, tmp_path / "whole", settings=settings)
+    real = classifier._Fit._step
+
+    def interrupted(self, batch, number, total):
+        if number == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, batch, number, total)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier._Fit, "_step", interrupted)
+        assert not train(data, encoder, tmp_path / "run", settings=settings).finished
+    assert train(data, encoder, tmp_path / "run", settings=settings, resume=True).finished
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+
+
 def test_labels_can_be_renamed(tmp_path, data, encoder):
     names = {"praise": "POSITIVE", "blame": "NEGATIVE"}
     settings = Settings(epochs=1, batch_size=16, max_tokens=16, names=names)
@@ -369,7 +473,15 @@ def test_a_name_that_is_neither_folder_nor_cached_is_refused(tmp_path, data, mon
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"learning_rate": math.nan}, {"split": 1.0}, {"batch_size": 0}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"learning_rate": math.nan},
+        {"split": 1.0},
+        {"batch_size": 0},
+        {"r_drop": -1.0},
+        {"pooling": "most"},
+    ],
 )
 def test_settings_out_of_range_are_named(wrong):
     with pytest.raises(InvalidRequestError) as caught:
@@ -401,6 +513,7 @@ def test_the_command_trains_stops_wrong_use_and_says_how_to_go_on(
     monkeypatch.chdir(tmp_path)
     command = ["train", "classifier", str(data.path), "-m", str(encoder), "--out", "run",
                "--epochs", "2", "--batch-size", "16", "--lr", "0.003", "--max-tokens", "16",
+               "--pooling", "mean", "--r-drop", "1", "--freeze-embeddings", "--average", "0.9",
                "--label-name", "praise=GOOD"]  # fmt: skip
     real = classifier._Fit._step
 

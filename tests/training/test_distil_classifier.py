@@ -1,5 +1,6 @@
 """A BERT of four layers teaches one of two: learning, resuming, what is refused, the report."""
 
+import json
 import os
 import signal
 import subprocess
@@ -272,6 +273,25 @@ def test_a_label_the_teacher_has_not_is_refused(tmp_path, teacher):
     strange = write(tmp_path / "strange.tsv", [*sentences(), ("a day was fine", "so-so")])
     with pytest.raises(InvalidRequestError, match="no label 'so-so'"):
         train(strange, teacher, tmp_path / "run", serve=serve, settings=QUICK)
+
+
+def test_a_teacher_that_reads_the_mean_has_a_student_that_does(tmp_path, data, encoder):
+    settings = classifier.Settings(
+        epochs=5, batch_size=8, learning_rate=2e-3, max_tokens=16, pooling="mean"
+    )
+    classifier.train(data, encoder, tmp_path / "teacher", settings=settings)
+    outcome = train(data, tmp_path / "teacher", tmp_path / "run", serve=serve, settings=QUICK)
+    assert outcome.report.quality[0].teacher == 1.0 and outcome.report.quality[0].student > 0.9
+    manifest = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert manifest["head"] == "MeanPooledClassifier"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"pooling": "mean"}, {"r_drop": 1.0}, {"freeze_embeddings": True}]
+)
+def test_what_only_a_teacher_chooses_is_refused(wrong):
+    with pytest.raises(InvalidRequestError, match="A student takes no"):
+        Settings(**wrong)
 
 
 def test_tinybert_is_four_layers_of_312():

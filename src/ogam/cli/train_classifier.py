@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -56,6 +56,19 @@ def classifier(
         int,
         typer.Option(help="Stop after so many validations without a better accuracy; 0: never."),
     ] = 0,
+    average: Annotated[
+        float, typer.Option(help="Validate and export a running mean of weights: 0.999; 0: none.")
+    ] = 0.0,
+    pooling: Annotated[
+        Literal["own", "mean"],
+        typer.Option(help="What the head reads: as the architecture has it, or all tokens' mean."),
+    ] = "own",
+    r_drop: Annotated[
+        float, typer.Option(help="R-Drop's alpha, such as 4: twice the time; 0: none.")
+    ] = 0.0,
+    freeze_embeddings: Annotated[
+        bool, typer.Option("--freeze-embeddings", help="Leave the encoder's embeddings alone.")
+    ] = False,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: fast on CPUs with AMX.")
     ] = False,
@@ -103,6 +116,10 @@ def classifier(
             label_smoothing=label_smoothing,
             evaluations=evaluations,
             patience=patience,
+            average=average,
+            pooling=pooling,
+            r_drop=r_drop,
+            freeze_embeddings=freeze_embeddings,
             bf16=bf16,
             save_every=save_every,
             names=names,

@@ -255,6 +255,11 @@ class Cache:
         return None
 
     async def _replayed(self, ask: Ask, key: str) -> Result:
+        # An answer is given before it is kept: who recorded it and asks again at once finds it.
+        here = asyncio.get_running_loop()
+        for which, flight in list(self._flights.items()):
+            if which[:2] == (here, key) and flight.result is not None:
+                await flight.settled()
         found = await self._kept(ask, key, None)
         if found is None:
             models = ", ".join(step.model for step in ask.steps)

@@ -81,12 +81,16 @@ def tokenizer(folder: Path, max_tokens: int) -> tuple[Any, bool]:
         return own, "token_type_ids" in whole.model_input_names
 
 
-def classifier(folder: Path, labels: Sequence[str]) -> Any:
-    """The encoder with a head for ``labels``, fresh where the folder has none that fits."""
+def classifier(folder: Path, labels: Sequence[str], pooling: str = "own") -> Any:
+    """The encoder with a head for ``labels``, fresh where the folder has none that fits.
+
+    With the ``pooling`` "mean" the head is over the mean of all tokens, and always fresh.
+    """
     with needs("train"):
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoModel, AutoModelForSequenceClassification
+    kind: Any = AutoModel if pooling == "mean" else AutoModelForSequenceClassification
     with plainly(f"The model in {folder} does not load"):
-        return AutoModelForSequenceClassification.from_pretrained(
+        network = kind.from_pretrained(
             folder,
             num_labels=len(labels),
             id2label=dict(enumerate(labels)),
@@ -98,6 +102,23 @@ def classifier(folder: Path, labels: Sequence[str]) -> Any:
             trust_remote_code=False,
             dtype="float32",
         )
+    return _mean_pooled(network) if pooling == "mean" else network
+
+
+def freeze_embeddings(network: Any) -> None:
+    """Let a network's embeddings stay as they are, of words, positions and types.
+
+    Raises InvalidRequestError where no part of it is called so.
+    """
+    parts = [part for name, part in network.named_modules() if name.endswith("embeddings")]
+    if not parts:
+        raise InvalidRequestError(
+            f"{type(network).__name__} calls no part of itself embeddings.",
+            hint="Let all of it learn.",
+            param="freeze_embeddings",
+        )
+    for part in parts:
+        part.requires_grad_(requires_grad=False)
 
 
 def trained_classifier(folder: Path) -> Any:
@@ -138,9 +159,21 @@ def configuration(folder: Path) -> Any:
 def untrained_classifier(config: Any) -> Any:
     """A classifier of that configuration, its weights drawn at random."""
     with needs("train"):
-        from transformers import AutoModelForSequenceClassification
+        from transformers import AutoModel, AutoModelForSequenceClassification
+    # ModernBERT's own head pools as its configuration says.
+    own = config.model_type == "modernbert" or (
+        getattr(config, "classifier_pooling", "own") != "mean"
+    )
     with plainly(f"The model in {config.name_or_path or '.'} does not load"):
-        return AutoModelForSequenceClassification.from_config(config, dtype="float32")
+        if own:
+            return AutoModelForSequenceClassification.from_config(config, dtype="float32")
+        return _mean_pooled(AutoModel.from_config(config, dtype="float32"))
+
+
+def _mean_pooled(encoder: Any) -> Any:
+    from ogam.training._mean_pooled import MeanPooledClassifier
+
+    return MeanPooledClassifier(encoder)
 
 
 def _cached(name: str) -> Path:

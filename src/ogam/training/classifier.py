@@ -2,8 +2,9 @@
 
 Any encoder that transformers has with a head for sequence classification: BERT, MiniLM,
 DistilBERT, RoBERTa, XLM-R and their like. The head is the architecture's own (BERT's is
-the pooler over the first token and a linear layer). AdamW with a linear warm-up and decay,
-clipped gradients, batches of nearly equal length. Knows nothing of how a model is served.
+the pooler over the first token and a linear layer), or one over the mean of all tokens. AdamW
+with a linear warm-up and decay, clipped gradients, batches of nearly equal length. Knows nothing
+of how a model is served.
 """
 
 # torch and transformers leave many of their types open.
@@ -35,7 +36,9 @@ from ogam.training import (
     processes,
 )
 from ogam.training._labelled import Example, Source
+from ogam.training._r_drop import RDrop
 from ogam.training._scores import LabelScores, Scores
+from ogam.training.classifier_settings import Settings
 from ogam.training.runs import Run, WatchedRun, settings_of
 
 if TYPE_CHECKING:
@@ -54,68 +57,6 @@ __all__ = [
     "train",
     "use_threads",
 ]
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How to train. The defaults suit fine-tuning a small encoder on some thousand examples.
-
-    ``split`` is the share of texts that go to validation where it has no file of its own;
-    ``warm_up`` the share of steps over which the learning rate climbs; ``evaluations`` how
-    often an epoch is validated; ``patience`` after how many validations without a better
-    accuracy to stop (0: never). ``class_weights`` makes rare labels count as much as
-    frequent ones. ``bf16`` computes products in bfloat16, weights stay float32: on a CPU
-    with AMX a step of 32 texts of 30 tokens took 0.34 s instead of 1.39 s.
-    ``average`` is the decay of a running mean of the weights, such as 0.999, which is then what
-    is validated and exported (0: none). ``names`` renames the data's labels. ``save_every``
-    counts steps. ``device`` is as in :func:`ogam.training.devices.find`.
-    """
-
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 5e-5
-    warm_up: float = 0.06
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    label_smoothing: float = 0.0
-    class_weights: bool = False
-    max_tokens: int = 256
-    split: float = 0.1
-    evaluations: int = 1
-    patience: int = 0
-    average: float = 0.0
-    bf16: bool = False
-    seed: int = 1
-    save_every: int = 500
-    names: dict[str, str] = {}
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("epochs", 1, 1000),
-            ("batch_size", 1, 4096),
-            ("learning_rate", 1e-9, 1.0),
-            ("warm_up", 0.0, 1.0),
-            ("weight_decay", 0.0, 1.0),
-            ("clip", 1e-6, 1e6),
-            ("label_smoothing", 0.0, 0.9),
-            ("max_tokens", 4, 4096),
-            ("split", 0.001, 0.9),
-            ("average", 0.0, 0.99999),
-            ("evaluations", 1, 1000),
-            ("patience", 0, 1000),
-            ("seed", 0, 2**63 - 1),
-            ("save_every", 1, 10**9),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:  # NaN is not
-                raise InvalidRequestError(
-                    f"{name} must be from {low:g} to {high:g}, not {value}.", param=name
-                )
-
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """What must be the same when a run goes on: all but where it computes."""
-        return {name: one for name, one in msgspec.to_builtins(self).items() if name != "device"}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +115,10 @@ def train(
     folder = _pretrained.find(model)
     training, validation = _examples(data, valid, settings)
     labels = _labelled.labels(training, validation)
+    torch.manual_seed(settings.seed)
+    network = _pretrained.classifier(folder, labels, settings.pooling)
+    if settings.freeze_embeddings:
+        _pretrained.freeze_embeddings(network)
     read = [data.path] if valid is None else [data.path, valid.path]
     run = Run(
         Path(out),
@@ -187,8 +132,6 @@ def train(
         },
         resume=resume,
     )
-    torch.manual_seed(settings.seed)
-    network = _pretrained.classifier(folder, labels)
     tokenizer, types = _pretrained.tokenizer(folder, reach(network, settings.max_tokens))
     reader = Reader(tokenizer, types, network.config.pad_token_id or 0, labels)
     return fit(
@@ -199,6 +142,7 @@ def train(
         settings,
         pairs=data.second is not None,
         about=about,
+        lesson=RDrop(settings.r_drop) if settings.r_drop else None,
     )
 
 
@@ -265,7 +209,7 @@ def export_again(run: Path, model: str | os.PathLike[str], folder: Path) -> None
         )
     if _pretrained.sha256(_pretrained.weights(encoder)) != about.model_sha256:
         raise InvalidRequestError(f"The run {run} did not begin with {encoder}.", param="model")
-    network = _pretrained.classifier(encoder, about.labels)
+    network = _pretrained.classifier(encoder, about.labels, settings.pooling)
     tokenizer, types = _pretrained.tokenizer(encoder, reach(network, settings.max_tokens))
     network.load_state_dict(best[0])
     from ogam.training import export_classifier
@@ -334,7 +278,8 @@ class _Fit:
         self._network = network.to(self._device)
         self._lesson = lesson
         self._own = lesson.parameters() if lesson else {}
-        self._learning = [*network.parameters(), *self._own.values()]
+        named = {name: one for name, one in network.named_parameters() if one.requires_grad}
+        self._learning = [*named.values(), *self._own.values()]
         matrices = [one for one in self._learning if one.ndim > 1]
         vectors = [one for one in self._learning if one.ndim <= 1]
         # Biases and norms are not decayed, as in BERT's own recipe. fused: 17 ms a step instead
@@ -351,11 +296,8 @@ class _Fit:
             weight=torch.tensor(weights, device=self._device) if weights else None,
             label_smoothing=settings.label_smoothing,
         )
-        self._mean = (
-            {name: one.detach().clone() for name, one in network.named_parameters()}
-            if settings.average
-            else {}
-        )
+        self._meant = list(named.values()) if settings.average else []
+        self._mean = {name: one.detach().clone() for name, one in named.items() if settings.average}
         self._window: list[float] = []
         self._best, self._worse, self._ended = -1.0, 0, False
 
@@ -413,8 +355,7 @@ class _Fit:
             # Early means forget faster: they would be of the untrained weights.
             share = 1 - min(self._settings.average, (1 + step) / (10 + step))
             with torch.no_grad():
-                parameters = list(self._network.parameters())
-                torch._foreach_lerp_(list(self._mean.values()), parameters, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+                torch._foreach_lerp_(list(self._mean.values()), self._meant, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         return value
 
     @contextlib.contextmanager

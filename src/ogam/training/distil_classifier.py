@@ -90,6 +90,17 @@ class Settings(classifier.Settings, frozen=True, kw_only=True):
                 hint="Leave class_weights out.",
                 param="class_weights",
             )
+        for name, given in (
+            ("pooling", self.pooling != "own"),
+            ("r_drop", self.r_drop > 0),
+            ("freeze_embeddings", self.freeze_embeddings),
+        ):
+            if given:
+                raise InvalidRequestError(
+                    f"A student takes no {name}: it learns from its teacher, as that reads.",
+                    hint=f"Leave {name} out.",
+                    param=name,
+                )
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,10 +267,10 @@ def _teacher(folder: Path, base: Path | None) -> _Teacher:
             param="teacher",
         )
     manifest = _manifest(served)
-    if base is not None:
-        network = _pretrained.classifier(_pretrained.find(base), manifest.labels)
-    elif (folder / "config.json").exists():
+    if (folder / "config.json").exists():
         network = _pretrained.untrained_classifier(_pretrained.configuration(folder))
+    elif base is not None:
+        network = _pretrained.classifier(_pretrained.find(base), manifest.labels)
     else:
         raise InvalidRequestError(
             f"The run {folder} does not say what its weights belong to.",

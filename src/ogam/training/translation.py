@@ -71,20 +71,20 @@ def train(settings: Settings, folder: Path, *, resume: bool = False) -> Outcome:
         name: value for name, value in msgspec.to_builtins(settings).items() if name not in FREE
     }
     fixed["files"] = {path: _sha256(Path(path)) for path in (*settings.train, *settings.valid)}
-    processes = joined(settings.device)
-    # The first makes the folder and the tokens, which the others find there.
-    with processes.first_first():
-        if processes.rank:
-            run: Run = WatchedRun(folder)
-        else:
-            run = Run(folder, fixed, resume=resume)
-            free = {name: getattr(settings, name) for name in FREE}
-            files.write(folder / "free.json", msgspec.json.encode(free) + b"\n")
-        corpus = translation_corpus.load(settings, folder)
-    initial = None
-    if settings.start and not run.checkpoints():
-        initial = translation_start.weights(settings, corpus.tokens.vocabulary)
-    return fit(run, settings, corpus, initial, processes=processes)
+    with joined(settings.device) as processes:
+        # The first makes the folder and the tokens, which the others find there.
+        with processes.first_first():
+            if processes.rank:
+                run: Run = WatchedRun(folder)
+            else:
+                run = Run(folder, fixed, resume=resume)
+                free = {name: getattr(settings, name) for name in FREE}
+                files.write(folder / "free.json", msgspec.json.encode(free) + b"\n")
+            corpus = translation_corpus.load(settings, folder)
+        initial = None
+        if settings.start and not run.checkpoints():
+            initial = translation_start.weights(settings, corpus.tokens.vocabulary)
+        return fit(run, settings, corpus, initial, processes=processes)
 
 
 def fit(
