@@ -262,6 +262,12 @@ async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             watcher.cancel()
 
 
+def raw_path(scope: Scope) -> str:
+    """The path as it travelled, percent signs and all."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.split(b"?")[0].decode("latin-1")
+
+
 def decode(data: bytes, kind: type[T]) -> T:
     """JSON to ``kind``; InvalidRequestError names the field at fault."""
     try:

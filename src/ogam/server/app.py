@@ -27,7 +27,7 @@ from ogam.gateway import caller, ids
 from ogam.gateway.caller import Caller
 from ogam.gateway.dispatch import Gateway
 from ogam.gateway.keys import Key, Keys
-from ogam.protocols.serving import Call, Protocol, Route, Socket, SocketCall
+from ogam.protocols.serving import Call, Protocol, Route, Socket, SocketCall, raw_path
 from ogam.server.exchange import Exchange, Incoming
 from ogam.server.metrics import Metrics
 
@@ -187,7 +187,7 @@ class App:
                 return found[0], {}
             return next((one for one in found if one.protocol.speaks(request)), found[0]), {}
         # The path as it travelled: %2F inside a name is not a slash.
-        raw = _raw(request.scope)
+        raw = raw_path(request.scope)
         hits: list[tuple[Served, dict[str, str]]] = []
         for one in self._patterns:
             match = one.pattern.fullmatch(raw)
@@ -207,7 +207,7 @@ class App:
             | {
                 one.route.method
                 for one in self._patterns
-                if isinstance(one.route, Route) and one.pattern.fullmatch(_raw(scope))
+                if isinstance(one.route, Route) and one.pattern.fullmatch(raw_path(scope))
             }
         )
         if not allowed:
@@ -242,7 +242,7 @@ class App:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         for served in self._sockets:
-            match = served.pattern.fullmatch(_raw(scope))
+            match = served.pattern.fullmatch(raw_path(scope))
             if match and isinstance(served.route, Socket):
                 break
         else:
@@ -301,12 +301,6 @@ def _identify(response: Response, protocol: Protocol, identity: str) -> None:
     response.raw_headers.append((protocol.request_id_header.lower().encode(), identity.encode()))
     if cached := caller.current().cached:
         response.raw_headers.append((b"x-ogam-cache", cached.encode()))
-
-
-def _raw(scope: Scope) -> str:
-    """The path as it travelled, percent signs and all."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.split(b"?")[0].decode("latin-1")
 
 
 def _pattern(path: str) -> re.Pattern[str]:

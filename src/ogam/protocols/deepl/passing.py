@@ -25,7 +25,7 @@ from ogam.protocols import forwarding, strict_json
 from ogam.protocols.deepl import languages, wire, wire_answers
 from ogam.protocols.deepl.state import form, state
 from ogam.protocols.forwarding import Head
-from ogam.protocols.serving import Call
+from ogam.protocols.serving import Call, raw_path
 
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 _IDS = ("glossary_id", "glossary_ids")
@@ -68,9 +68,8 @@ async def has_own_glossary(gateway: Gateway, identities: Sequence[str]) -> bool:
 def where(call: Call, kind: str | None = None) -> tuple[str, list[tuple[str, str]]]:
     """The path as it travelled, and the header fields: ``kind`` in place of the content type."""
     request = call.request
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     given = [one for one in forwarding.fields(request) if kind is None or one[0] != "content-type"]
-    return raw.split(b"?")[0].decode("latin-1"), given + ([("content-type", kind)] if kind else [])
+    return raw_path(request.scope), given + ([("content-type", kind)] if kind else [])
 
 
 async def _read(call: Call, kind: type[msgspec.Struct]) -> _Texts | None:

@@ -26,7 +26,7 @@ from ogam.protocols import forwarding, forwarding_form, strict_json
 from ogam.protocols.elevenlabs import convert_heard, convert_spoken, languages, speaking
 from ogam.protocols.forwarding import Head
 from ogam.protocols.forwarding_form import Recording
-from ogam.protocols.serving import Call
+from ogam.protocols.serving import Call, raw_path
 
 # The vendor's ids; all else in an address might lead elsewhere than it seems.
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -258,6 +258,5 @@ class _Recording(Recording):
 def _where(call: Call) -> tuple[str, str, Sequence[tuple[str, str]]]:
     """The path and query as they travelled, and the header fields."""
     request = call.request
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.split(b"?")[0].decode("latin-1")
-    return path, request.scope["query_string"].decode("latin-1"), forwarding.fields(request)
+    query = request.scope["query_string"].decode("latin-1")
+    return raw_path(request.scope), query, forwarding.fields(request)

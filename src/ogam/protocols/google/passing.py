@@ -20,7 +20,7 @@ from ogam.gateway.passed import PassedRequest
 from ogam.gateway.routing import Facts
 from ogam.protocols import forwarding, strict_json
 from ogam.protocols.google import protojson
-from ogam.protocols.serving import Call
+from ogam.protocols.serving import Call, raw_path
 from ogam.vendors import Vendor
 
 Fields = list[tuple[str, str]]
@@ -57,8 +57,7 @@ def where(call: Call, project: str) -> tuple[str, str, Fields]:
     without a key, and the header fields.
     """
     request = call.request
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = in_project(raw.split(b"?")[0].decode("latin-1"), project)
+    path = in_project(raw_path(request.scope), project)
     parts = request.scope["query_string"].decode("latin-1").split("&")
     query = "&".join(one for one in parts if unquote(one.partition("=")[0]) not in _SHOWN)
     headers = [one for one in forwarding.fields(request) if one[0] not in _DROPPED]
