@@ -410,6 +410,26 @@ def test_all_of_it_goes_on_to_the_same_losses(tmp_path, data, encoder, monkeypat
     assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
+def test_a_validation_in_8_bits_is_of_what_would_ship(tmp_path, data, encoder, monkeypatch):
+    judged = []
+    real = export_classifier.measure
+
+    def measured(graph, *rest):
+        found = real(graph, *rest)
+        judged.append(found.accuracy)
+        return found
+
+    monkeypatch.setattr(export_classifier, "measure", measured)
+    settings = replace(QUICK, eight_bits=True, average=0.9)
+    outcome = train(data, encoder, tmp_path / "run", settings=settings)
+    told = [one["valid_accuracy"] for one in Run.history(run_in(outcome.folder))
+            if "valid_accuracy" in one]  # fmt: skip
+    # The last two are the export's own.
+    assert judged[:-2] == pytest.approx(told, abs=1e-5) and len(told) == settings.epochs
+    assert outcome.scores.accuracy == max(judged[:-2])
+    assert not list(outcome.folder.glob(".judged*"))
+
+
 def test_labels_can_be_renamed(tmp_path, data, encoder):
     names = {"praise": "POSITIVE", "blame": "NEGATIVE"}
     settings = Settings(epochs=1, batch_size=16, max_tokens=16, names=names)
@@ -514,6 +534,7 @@ def test_the_command_trains_stops_wrong_use_and_says_how_to_go_on(
     command = ["train", "classifier", str(data.path), "-m", str(encoder), "--out", "run",
                "--epochs", "2", "--batch-size", "16", "--lr", "0.003", "--max-tokens", "16",
                "--pooling", "mean", "--r-drop", "1", "--freeze-embeddings", "--average", "0.9",
+               "--eight-bits",
                "--label-name", "praise=GOOD"]  # fmt: skip
     real = classifier._Fit._step
 

@@ -59,6 +59,9 @@ def classifier(
     average: Annotated[
         float, typer.Option(help="Validate and export a running mean of weights: 0.999; 0: none.")
     ] = 0.0,
+    eight_bits: Annotated[
+        bool, typer.Option("--eight-bits", help="Validate the model as it ships, in 8 bits.")
+    ] = False,
     pooling: Annotated[
         Literal["own", "mean"],
         typer.Option(help="What the head reads: as the architecture has it, or all tokens' mean."),
@@ -117,6 +120,7 @@ def classifier(
             evaluations=evaluations,
             patience=patience,
             average=average,
+            eight_bits=eight_bits,
             pooling=pooling,
             r_drop=r_drop,
             freeze_embeddings=freeze_embeddings,

@@ -19,12 +19,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     frequent ones. ``bf16`` computes products in bfloat16, weights stay float32: on a CPU
     with AMX a step of 32 texts of 30 tokens took 0.34 s instead of 1.39 s.
     ``average`` is the decay of a running mean of the weights, such as 0.999, which is then what
-    is validated and exported (0: none). ``pooling`` is what the head reads: what the architecture's
-    own does (BERT's the first token, through a layer more), or the mean of all tokens, which
-    encoders of sentences were made for. ``r_drop`` is the alpha of
-    :class:`ogam.training._r_drop.RDrop` (0: none); ``freeze_embeddings`` leaves the encoder's as
-    they are, for words that few examples have. ``names`` renames the data's labels. ``save_every``
-    counts steps. ``device`` is as in :func:`ogam.training.devices.find`.
+    is validated and exported (0: none). ``eight_bits`` counts what is right in a validation by the
+    graph in 8 bits that would ship: some in a thousand differ, either way. ``pooling`` is what
+    the head reads: what the architecture's own does (BERT's the first token, through a layer
+    more), or the mean of all tokens, which encoders of sentences were made for. ``r_drop`` is the
+    alpha of :class:`ogam.training._r_drop.RDrop` (0: none); ``freeze_embeddings`` leaves the
+    encoder's as they are, for words that few examples have. ``names`` renames the data's labels.
+    ``save_every`` counts steps. ``device`` is as in :func:`ogam.training.devices.find`.
     """
 
     epochs: int = 3
@@ -40,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evaluations: int = 1
     patience: int = 0
     average: float = 0.0
+    eight_bits: bool = False
     pooling: Literal["own", "mean"] = "own"
     r_drop: float = 0.0
     freeze_embeddings: bool = False
