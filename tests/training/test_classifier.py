@@ -430,6 +430,29 @@ def test_a_validation_in_8_bits_is_of_what_would_ship(tmp_path, data, encoder, m
     assert not list(outcome.folder.glob(".judged*"))
 
 
+def test_a_run_begins_where_another_ended(tmp_path, data, encoder):
+    before = replace(QUICK, epochs=8, pooling="mean")
+    train(data, encoder, tmp_path / "first", settings=before)
+    # So small a rate moves nothing that shows.
+    still = replace(before, epochs=1, learning_rate=1e-9, start=str(tmp_path / "first"))
+    outcome = train(data, encoder, tmp_path / "second", settings=still)
+    assert outcome.scores.accuracy == 1.0
+    best = load_checkpoint(tmp_path / "first" / "best")[0]
+    found = weights(tmp_path / "second")
+    assert all(torch.allclose(found[f"model.{name}"], one, atol=1e-5) for name, one in best.items())
+    for rows, other, said in (
+        (None, {"pooling": "own"}, "pooling is own, and mean in the run"),
+        ([*sentences(), ("a day", "neither")], {}, "has the labels blame, praise; these data"),
+    ):
+        given = data if rows is None else write(tmp_path / "other.tsv", rows)
+        with pytest.raises(InvalidRequestError, match=said):
+            train(given, encoder, tmp_path / "third", settings=replace(still, **other))
+    (tmp_path / "first" / "model").rename(tmp_path / "gone")
+    with pytest.raises(InvalidRequestError, match="has not ended"):
+        train(data, encoder, tmp_path / "third", settings=still)
+    assert not (tmp_path / "third").exists()
+
+
 def test_labels_can_be_renamed(tmp_path, data, encoder):
     names = {"praise": "POSITIVE", "blame": "NEGATIVE"}
     settings = Settings(epochs=1, batch_size=16, max_tokens=16, names=names)
@@ -558,3 +581,12 @@ def test_the_command_trains_stops_wrong_use_and_says_how_to_go_on(
     assert main([*command[:-1], "praise"]) == 2
     assert main(command) == 1
     assert capfd.readouterr().err.count("\n") == 2
+    # Its head is taken over with its weights.
+    again = ["train", "classifier", str(data.path), "-m", str(encoder), "--out", "more",
+             "--epochs", "1", "--max-tokens", "16", "--label-name", "praise=GOOD",
+             "--start", "run"]  # fmt: skip
+    assert main(again) == 0
+    capfd.readouterr()
+    assert json.loads(Path("more/settings.json").read_text())["settings"]["pooling"] == "mean"
+    assert main([*again[:6], "else", *again[7:], "--pooling", "own"]) == 1
+    assert capfd.readouterr().err.count("\n") == 1

@@ -287,7 +287,8 @@ def test_a_teacher_that_reads_the_mean_has_a_student_that_does(tmp_path, data, e
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pooling": "mean"}, {"r_drop": 1.0}, {"freeze_embeddings": True}]
+    "wrong",
+    [{"pooling": "mean"}, {"r_drop": 1.0}, {"freeze_embeddings": True}, {"start": "runs/before"}],
 )
 def test_what_only_a_teacher_chooses_is_refused(wrong):
     with pytest.raises(InvalidRequestError, match="A student takes no"):

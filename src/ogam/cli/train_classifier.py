@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, WrongUseError, new_app
+from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, taken_over
 
 app = new_app()
 _COMMAND = "ogam train classifier"
@@ -16,6 +17,7 @@ _COMMAND = "ogam train classifier"
 
 @app.command()
 def classifier(
+    ctx: typer.Context,
     *,
     data: Annotated[
         Path,
@@ -33,6 +35,7 @@ def classifier(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="RUN", help="The run's folder, a new one.")
     ],
+    start: Start = "",
     text_column: Annotated[str, typer.Option(help="The column with the text.")] = "text",
     second_column: Annotated[
         str | None, typer.Option(help="The column with a second text, to label pairs.")
@@ -99,9 +102,35 @@ def classifier(
         raise WrongUseError("--threads must be 1 or more.", _COMMAND)
 
     from ogam.training import classifier as trainer
+    from ogam.training.classifier_start import SAME
+    from ogam.training.runs import settings_of
 
     if threads is not None:
         trainer.use_threads(threads)
+    settings = trainer.Settings(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        max_tokens=max_tokens,
+        seed=seed,
+        class_weights=class_weights,
+        label_smoothing=label_smoothing,
+        evaluations=evaluations,
+        patience=patience,
+        average=average,
+        eight_bits=eight_bits,
+        pooling=pooling,
+        r_drop=r_drop,
+        freeze_embeddings=freeze_embeddings,
+        bf16=bf16,
+        save_every=save_every,
+        names=names,
+        device=device,
+        start=start,
+    )
+    if start:
+        before = settings_of(Path(start), trainer.Settings)
+        settings = msgspec.structs.replace(settings, **taken_over(ctx, before, SAME))
     outcome = trainer.train(
         trainer.Source(data, text_column, label_column, second_column),
         model,
@@ -109,26 +138,7 @@ def classifier(
         valid=None
         if valid is None
         else trainer.Source(valid, text_column, label_column, second_column),
-        settings=trainer.Settings(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=lr,
-            max_tokens=max_tokens,
-            seed=seed,
-            class_weights=class_weights,
-            label_smoothing=label_smoothing,
-            evaluations=evaluations,
-            patience=patience,
-            average=average,
-            eight_bits=eight_bits,
-            pooling=pooling,
-            r_drop=r_drop,
-            freeze_embeddings=freeze_embeddings,
-            bf16=bf16,
-            save_every=save_every,
-            names=names,
-            device=device,
-        ),
+        settings=settings,
         resume=resume,
     )
     if outcome.scores is None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from ogam.errors import EngineError, InvalidRequestError
+from ogam.errors import EngineError
 from ogam.extras import needs
 from ogam.media import files
 from ogam.training import (
@@ -33,6 +33,7 @@ from ogam.training import (
     _pretrained,
     _progress,
     _scores,
+    classifier_start,
     devices,
     processes,
 )
@@ -40,7 +41,7 @@ from ogam.training._labelled import Example, Source
 from ogam.training._r_drop import RDrop
 from ogam.training._scores import LabelScores, Scores
 from ogam.training.classifier_settings import Settings
-from ogam.training.runs import Run, WatchedRun, settings_of
+from ogam.training.runs import Run, settings_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,9 +119,12 @@ def train(
     labels = _labelled.labels(training, validation)
     torch.manual_seed(settings.seed)
     network = _pretrained.classifier(folder, labels, settings.pooling)
+    if settings.start:
+        network.load_state_dict(classifier_start.weights(settings, folder, labels))
     if settings.freeze_embeddings:
         _pretrained.freeze_embeddings(network)
     read = [data.path] if valid is None else [data.path, valid.path]
+    started = _pretrained.weights(Path(settings.start, "best")) if settings.start else []
     run = Run(
         Path(out),
         {
@@ -128,6 +132,7 @@ def train(
             "data": [path.name for path in read],
             "data_sha256": _pretrained.sha256(read),
             "model_sha256": _pretrained.sha256(_pretrained.weights(folder)),
+            "start_sha256": _pretrained.sha256(started),
             "labels": labels,
             "examples": [len(training), len(validation)],
         },
@@ -200,29 +205,15 @@ def export_again(run: Path, model: str | os.PathLike[str], folder: Path) -> None
     Into ``folder``, which exists; ``model`` is the encoder that the run began with. Raises
     InvalidRequestError where the run has not ended, or began with another encoder.
     """
-    watched = WatchedRun(run)
-    settings, about = settings_of(run, Settings), settings_of(run, _Began)
     encoder = _pretrained.find(model)
-    best = watched.load_best()
-    if best is None or not (run / "model").exists():
-        raise InvalidRequestError(
-            f"The run {run} has not ended.", hint="Go on with it by --resume first."
-        )
-    if _pretrained.sha256(_pretrained.weights(encoder)) != about.model_sha256:
-        raise InvalidRequestError(f"The run {run} did not begin with {encoder}.", param="model")
+    weights, about = classifier_start.ended(run, encoder)
+    settings = settings_of(run, Settings)
     network = _pretrained.classifier(encoder, about.labels, settings.pooling)
     tokenizer, types = _pretrained.tokenizer(encoder, reach(network, settings.max_tokens))
-    network.load_state_dict(best[0])
+    network.load_state_dict(weights)
     from ogam.training import export_classifier
 
     export_classifier.write(folder, network, tokenizer, types=types)
-
-
-class _Began(msgspec.Struct, frozen=True):
-    """What a run's settings tell beside :class:`Settings`."""
-
-    labels: list[str]
-    model_sha256: str
 
 
 def use_threads(count: int) -> None:

@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     more), or the mean of all tokens, which encoders of sentences were made for. ``r_drop`` is the
     alpha of :class:`ogam.training._r_drop.RDrop` (0: none); ``freeze_embeddings`` leaves the
     encoder's as they are, for words that few examples have. ``names`` renames the data's labels.
+    ``start`` is the folder of a run that ended, whose weights this one begins with.
     ``save_every`` counts steps. ``device`` is as in :func:`ogam.training.devices.find`.
     """
 
@@ -49,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     save_every: int = 500
     names: dict[str, str] = {}
+    start: str = ""
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -81,5 +83,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What must be the same when a run goes on: all but where it computes."""
-        return {name: one for name, one in msgspec.to_builtins(self).items() if name != "device"}
+        """What must be the same when a run goes on: all but where it computes and reads."""
+        every: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: one for name, one in every.items() if name not in ("device", "start")}

@@ -94,6 +94,7 @@ class Settings(classifier.Settings, frozen=True, kw_only=True):
             ("pooling", self.pooling != "own"),
             ("r_drop", self.r_drop > 0),
             ("freeze_embeddings", self.freeze_embeddings),
+            ("start", bool(self.start)),
         ):
             if given:
                 raise InvalidRequestError(
