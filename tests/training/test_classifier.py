@@ -25,13 +25,20 @@ from ogam.cli import main
 from ogam.engines.onnx_classifier import OnnxClassifierEngine
 from ogam.errors import ConfigurationError, EngineError, InvalidRequestError
 from ogam.training import _batches, _labelled, _pretrained, classifier, export_classifier
-from ogam.training._r_drop import RDrop
 from ogam.training.classifier import Settings, Source, train
-from ogam.training.runs import Run, load_checkpoint
 
-SUBJECTS = ("film", "soup", "day", "song", "book", "room")
-GOOD, BAD = ("good", "fine", "lovely"), ("bad", "poor", "dull")
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "was", "the", "very", *SUBJECTS, *GOOD, *BAD)
+from .praise import (
+    SUBJECTS,
+    encoder_in,
+    interrupt,
+    losses,
+    run_in,
+    same,
+    sentences,
+    weights,
+    write,
+)
+
 QUICK = Settings(epochs=4, batch_size=8, learning_rate=3e-3, max_tokens=16, save_every=5)
 
 
@@ -45,71 +52,12 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """The folder of an encoder that has learnt nothing."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=32,
-    )
-    BertModel(config).save_pretrained(folder)
-    words = {word: index for index, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]", model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    ).save_pretrained(folder)  # fmt: skip
-    return folder
-
-
-def sentences():
-    return [
-        (f"{start} {subject} was {very}{word}", label)
-        for start in ("a", "the")
-        for subject in SUBJECTS
-        for very in ("", "very ")
-        for label, words in (("praise", GOOD), ("blame", BAD))
-        for word in words
-    ]
+    return encoder_in(tmp_path_factory.mktemp("encoder"), layers=2)
 
 
 @pytest.fixture
 def data(tmp_path):
     return write(tmp_path / "data.tsv", sentences())
-
-
-def write(path, rows, heading="text\tlabel"):
-    path.write_text("\n".join([heading, *("\t".join(row) for row in rows)]) + "\n")
-    return Source(path)
-
-
-def losses(folder):
-    """Every loss of the log, and the score of each validation."""
-    history = Run.history(run_in(folder))
-    return [(e["step"], e.get("loss"), e.get("valid_loss")) for e in history]
-
-
-def run_in(folder):
-    settings = json.loads((folder / "settings.json").read_text())["settings"]
-    return Run(folder, settings, resume=True)
-
-
-def weights(folder):
-    return load_checkpoint(max((folder / "checkpoints").iterdir()))[0]
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.fixture
@@ -204,15 +152,8 @@ def test_a_run_killed_at_any_step_goes_on_to_the_same_losses_and_weights(
 def test_ctrl_c_saves_and_the_run_goes_on_as_if_nothing_had_been(
     tmp_path, data, encoder, reference, monkeypatch
 ):
-    real = classifier._Fit._step
-
-    def interrupted(self, batch, number, total):
-        if number == 6:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(self, batch, number, total)
-
     with monkeypatch.context() as patch:
-        patch.setattr(classifier._Fit, "_step", interrupted)
+        interrupt(patch, before=6)
         outcome = train(data, encoder, tmp_path / "run", settings=QUICK)
     assert not outcome.finished and outcome.steps == 7 and outcome.scores is None
     assert train(data, encoder, tmp_path / "run", settings=QUICK, resume=True).finished
@@ -305,152 +246,6 @@ def test_bf16_computes_otherwise_and_learns_too(tmp_path, data, encoder, referen
     outcome = train(data, encoder, tmp_path / "run", settings=settings)
     assert losses(tmp_path / "run") != losses(reference)
     assert outcome.scores.accuracy > 0.8
-
-
-def test_a_head_over_the_mean_of_all_tokens(tmp_path, data, encoder):
-    settings = replace(QUICK, epochs=8, pooling="mean")
-    outcome = train(data, encoder, tmp_path / "run", settings=settings)
-    assert outcome.scores.accuracy == 1.0 and outcome.drop == 0.0
-    model = outcome.folder / "model"
-    assert json.loads((model / "model.json").read_text())["head"] == "MeanPooledClassifier"
-    engine = OnnxClassifierEngine(ModelRef(name="x/y", engine="onnx_classifier", folder=model))
-    texts = ("the Song was very LOVELY", "the song was dull")
-    assert engine.classify(ClassifyRequest(texts=texts)).labels == ("praise", "blame")
-    engine.close()
-
-
-def test_what_fills_up_a_batch_is_no_part_of_the_mean(tmp_path, data, encoder):
-    train(data, encoder, tmp_path / "run", settings=replace(QUICK, pooling="mean"))
-    network = _pretrained.untrained_classifier(_pretrained.configuration(tmp_path / "run"))
-    network.load_state_dict(load_checkpoint(tmp_path / "run" / "best")[0])
-    network.eval()
-    tokenizer, types = _pretrained.tokenizer(encoder, 16)
-    read = [tokenizer.encode(text) for text in ("the song was dull", "a very very very good day")]
-    tokens = [_batches.Tokens(one.ids, one.type_ids, 0) for one in read]
-
-    def logits(batch):
-        with torch.inference_mode():
-            return network(**_batches.tensors(batch, 0, types)[0]).logits
-
-    alone = torch.cat([logits([one]) for one in tokens])
-    assert torch.allclose(logits(tokens), alone, atol=1e-5)
-    assert not torch.allclose(alone[0], alone[1], atol=1e-3)
-
-
-def test_r_drop_costs_what_its_paper_says(encoder):
-    network = _pretrained.classifier(encoder, ["a", "b", "c"])
-    with torch.no_grad():
-        network.classifier.weight.normal_(std=2.0)
-    ids = torch.tensor([[2, 4, 8, 5, 14, 3], [2, 6, 9, 5, 17, 3]])
-    inputs, right = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, torch.tensor([0, 2])
-    hard, lesson = torch.nn.CrossEntropyLoss(), RDrop(3.0)
-    network.eval()  # no dropout: two answers are one
-    cost, logits = lesson.cost(network, inputs, right, hard)
-    assert torch.allclose(logits, network(**inputs).logits, atol=1e-6)
-    assert cost.item() == pytest.approx(hard(logits, right).item(), abs=1e-6)
-    network.train()
-    torch.manual_seed(1)
-    cost, first = lesson.cost(network, inputs, right, hard)
-    torch.manual_seed(1)
-    both = network(**{name: one.repeat(2, 1) for name, one in inputs.items()}).logits
-    second = both[2:]
-    assert torch.equal(first, both[:2]) and not torch.allclose(first, second)
-    answers = [one.log_softmax(1) for one in (first, second)]
-    apart = [
-        torch.nn.functional.kl_div(one, other, reduction="batchmean", log_target=True)
-        for one, other in (answers, answers[::-1])
-    ]
-    paper = hard(first, right) + hard(second, right) + 3.0 * sum(apart) / 2
-    assert cost.item() == pytest.approx(paper.item() / 2, rel=1e-5)
-
-
-def test_frozen_embeddings_stay_and_the_rest_learns(tmp_path, data, encoder):
-    from safetensors.torch import load_file
-
-    settings = replace(QUICK, freeze_embeddings=True, average=0.9)
-    outcome = train(data, encoder, tmp_path / "run", settings=settings)
-    begun, found = load_file(encoder / "model.safetensors"), weights(outcome.folder)
-    layers = {name: one for name, one in begun.items() if name.startswith("encoder.")}
-    frozen = {name: one for name, one in begun.items() if name.startswith("embeddings.")}
-    assert frozen and layers
-    assert all(torch.equal(found[f"model.bert.{name}"], one) for name, one in frozen.items())
-    assert not any(torch.equal(found[f"model.bert.{name}"], one) for name, one in layers.items())
-    assert not any("embeddings" in name for name in found if name.startswith("mean."))
-
-
-def test_an_architecture_without_embeddings_of_that_name_is_refused(tmp_path, data, encoder):
-    from transformers import GPT2Config, GPT2Model
-
-    folder = tmp_path / "gpt"
-    GPT2Model(GPT2Config(vocab_size=len(WORDS), n_embd=8, n_layer=1, n_head=1)).save_pretrained(
-        folder
-    )
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((encoder / name).read_bytes())
-    with pytest.raises(InvalidRequestError, match="no part of itself embeddings"):
-        train(data, folder, tmp_path / "run", settings=replace(QUICK, freeze_embeddings=True))
-    assert not (tmp_path / "run").exists()
-
-
-def test_all_of_it_goes_on_to_the_same_losses(tmp_path, data, encoder, monkeypatch):
-    settings = replace(QUICK, pooling="mean", r_drop=2.0, freeze_embeddings=True, average=0.9)
-    train(data, encoder, tmp_path / "whole", settings=settings)
-    real = classifier._Fit._step
-
-    def interrupted(self, batch, number, total):
-        if number == 6:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(self, batch, number, total)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(classifier._Fit, "_step", interrupted)
-        assert not train(data, encoder, tmp_path / "run", settings=settings).finished
-    assert train(data, encoder, tmp_path / "run", settings=settings, resume=True).finished
-    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
-    assert same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
-
-
-def test_a_validation_in_8_bits_is_of_what_would_ship(tmp_path, data, encoder, monkeypatch):
-    judged = []
-    real = export_classifier.measure
-
-    def measured(graph, *rest):
-        found = real(graph, *rest)
-        judged.append(found.accuracy)
-        return found
-
-    monkeypatch.setattr(export_classifier, "measure", measured)
-    settings = replace(QUICK, eight_bits=True, average=0.9)
-    outcome = train(data, encoder, tmp_path / "run", settings=settings)
-    told = [one["valid_accuracy"] for one in Run.history(run_in(outcome.folder))
-            if "valid_accuracy" in one]  # fmt: skip
-    # The last two are the export's own.
-    assert judged[:-2] == pytest.approx(told, abs=1e-5) and len(told) == settings.epochs
-    assert outcome.scores.accuracy == max(judged[:-2])
-    assert not list(outcome.folder.glob(".judged*"))
-
-
-def test_a_run_begins_where_another_ended(tmp_path, data, encoder):
-    before = replace(QUICK, epochs=8, pooling="mean")
-    train(data, encoder, tmp_path / "first", settings=before)
-    # So small a rate moves nothing that shows.
-    still = replace(before, epochs=1, learning_rate=1e-9, start=str(tmp_path / "first"))
-    outcome = train(data, encoder, tmp_path / "second", settings=still)
-    assert outcome.scores.accuracy == 1.0
-    best = load_checkpoint(tmp_path / "first" / "best")[0]
-    found = weights(tmp_path / "second")
-    assert all(torch.allclose(found[f"model.{name}"], one, atol=1e-5) for name, one in best.items())
-    for rows, other, said in (
-        (None, {"pooling": "own"}, "pooling is own, and mean in the run"),
-        ([*sentences(), ("a day", "neither")], {}, "has the labels blame, praise; these data"),
-    ):
-        given = data if rows is None else write(tmp_path / "other.tsv", rows)
-        with pytest.raises(InvalidRequestError, match=said):
-            train(given, encoder, tmp_path / "third", settings=replace(still, **other))
-    (tmp_path / "first" / "model").rename(tmp_path / "gone")
-    with pytest.raises(InvalidRequestError, match="has not ended"):
-        train(data, encoder, tmp_path / "third", settings=still)
-    assert not (tmp_path / "third").exists()
 
 
 def test_labels_can_be_renamed(tmp_path, data, encoder):
@@ -559,15 +354,8 @@ def test_the_command_trains_stops_wrong_use_and_says_how_to_go_on(
                "--pooling", "mean", "--r-drop", "1", "--freeze-embeddings", "--average", "0.9",
                "--eight-bits",
                "--label-name", "praise=GOOD"]  # fmt: skip
-    real = classifier._Fit._step
-
-    def interrupted(self, batch, number, total):
-        if number == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(self, batch, number, total)
-
     with monkeypatch.context() as patch:
-        patch.setattr(classifier._Fit, "_step", interrupted)
+        interrupt(patch, before=2)
         assert main(command) == 130
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1 and "--resume" in err

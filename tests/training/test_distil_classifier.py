@@ -22,13 +22,11 @@ from ogam import registry
 from ogam.capabilities.classification import ClassifyRequest
 from ogam.errors import InvalidRequestError
 from ogam.training import classifier, distil_classifier
-from ogam.training.classifier import Source
 from ogam.training.distil_classifier import Settings, train
 from ogam.training.runs import load_checkpoint
 
-SUBJECTS = ("film", "soup", "day", "song", "book", "room")
-GOOD, BAD = ("good", "fine", "lovely"), ("bad", "poor", "dull")
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "was", "the", "very", *SUBJECTS, *GOOD, *BAD)
+from .praise import WORDS, encoder_in, same, sentences, weights, write
+
 QUICK = Settings(layers=2, epochs=3, batch_size=8, learning_rate=3e-3, max_tokens=16, save_every=5)
 
 
@@ -47,41 +45,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(place):
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    torch.manual_seed(3)
-    shape = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
-    config = BertConfig(
-        vocab_size=len(WORDS), intermediate_size=64, max_position_embeddings=32, **shape
-    )
-    BertModel(config).save_pretrained(place / "encoder")
-    words = {word: index for index, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]", model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    ).save_pretrained(place / "encoder")  # fmt: skip
-    return place / "encoder"
-
-
-def sentences():
-    return [
-        (f"{start} {subject} was {very}{word}", label)
-        for start in ("a", "the")
-        for subject in SUBJECTS
-        for very in ("", "very ")
-        for label, words in (("praise", GOOD), ("blame", BAD))
-        for word in words
-    ]
-
-
-def write(path, rows, heading="text\tlabel"):
-    path.write_text("\n".join([heading, *("\t".join(row) for row in rows)]) + "\n")
-    return Source(path)
+    return encoder_in(place / "encoder", layers=4)
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +66,6 @@ def serve(engine, folder):
     found = registry.Registry()
     yield found.get(f"{engine}/{folder}")
     found.close()
-
-
-def weights(folder):
-    return load_checkpoint(max((folder / "checkpoints").iterdir()))[0]
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.fixture(scope="module")
