@@ -26,8 +26,9 @@ class MeanPooledClassifier(torch.nn.Module):
         self.encoder = encoder
         self.dropout = torch.nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1))
         self.classifier = torch.nn.Linear(config.hidden_size, config.num_labels)
-        # ModernBERT's name for it. Whoever builds the network again from its config reads this.
-        config.classifier_pooling = "mean"
+        # Whoever builds the network again from its configuration reads this. (ModernBERT's own head
+        # has a setting named classifier_pooling.)
+        config.head_pooling = "mean"
 
     @property
     def config(self) -> Any:

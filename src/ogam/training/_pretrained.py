@@ -160,14 +160,11 @@ def untrained_classifier(config: Any) -> Any:
     """A classifier of that configuration, its weights drawn at random."""
     with needs("train"):
         from transformers import AutoModel, AutoModelForSequenceClassification
-    # ModernBERT's own head pools as its configuration says.
-    own = config.model_type == "modernbert" or (
-        getattr(config, "classifier_pooling", "own") != "mean"
-    )
+    pooled = getattr(config, "head_pooling", "own") == "mean"
     with plainly(f"The model in {config.name_or_path or '.'} does not load"):
-        if own:
-            return AutoModelForSequenceClassification.from_config(config, dtype="float32")
-        return _mean_pooled(AutoModel.from_config(config, dtype="float32"))
+        if pooled:
+            return _mean_pooled(AutoModel.from_config(config, dtype="float32"))
+        return AutoModelForSequenceClassification.from_config(config, dtype="float32")
 
 
 def _mean_pooled(encoder: Any) -> Any:
