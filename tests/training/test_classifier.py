@@ -29,7 +29,6 @@ from ogam.training.classifier import Settings, Source, train
 
 from .praise import (
     SUBJECTS,
-    encoder_in,
     interrupt,
     losses,
     run_in,
@@ -39,25 +38,8 @@ from .praise import (
     write,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = Settings(epochs=4, batch_size=8, learning_rate=3e-3, max_tokens=16, save_every=5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return encoder_in(tmp_path_factory.mktemp("encoder"), layers=2)
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write(tmp_path / "data.tsv", sentences())
 
 
 @pytest.fixture

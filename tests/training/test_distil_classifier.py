@@ -27,15 +27,8 @@ from ogam.training.runs import load_checkpoint
 
 from .praise import WORDS, encoder_in, same, sentences, weights, write
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = Settings(layers=2, epochs=3, batch_size=8, learning_rate=3e-3, max_tokens=16, save_every=5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,7 @@ from ogam.training.translation_settings import Settings  # noqa: E402
 LETTERS = ["a b c", "b c d", "c d e", "d e f", "e f g", "f g h", "g h a", "h a b"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def again(code: str, *folders: Path) -> None:

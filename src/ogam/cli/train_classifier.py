@@ -70,7 +70,7 @@ def classifier(
         typer.Option(help="What the head reads: as the architecture has it, or all tokens' mean."),
     ] = "own",
     r_drop: Annotated[
-        float, typer.Option(help="R-Drop's alpha, such as 4: twice the time; 0: none.")
+        float, typer.Option(help="R-Drop's alpha, such as 6: twice the time; 0: none.")
     ] = 0.0,
     freeze_embeddings: Annotated[
         bool, typer.Option("--freeze-embeddings", help="Leave the encoder's embeddings alone.")

@@ -16,7 +16,6 @@ import contextlib
 import itertools
 import math
 import os
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -405,7 +404,13 @@ class _Fit:
                 right += labels.tolist()
         found = _scores.score(self._reader.labels, right, called)
         if self._settings.eight_bits:
-            found = self._as_shipped(validation)
+            from ogam.training import export_classifier
+
+            network, reader = self._network.cpu(), self._reader
+            found = export_classifier.judged(
+                network, validation, reader.labels, types=reader.types, beside=self._run.folder
+            )
+            network.to(self._device)
         self._run.log(
             step=step,
             valid_loss=cost / len(validation),
@@ -418,18 +423,6 @@ class _Fit:
         else:
             self._worse += 1
             self._ended = 0 < self._settings.patience <= self._worse
-
-    def _as_shipped(self, validation: Sequence[_batches.Tokens]) -> Scores:
-        """What the network calls right when it is exported."""
-        from ogam.training import export_classifier
-
-        reader = self._reader
-        with tempfile.TemporaryDirectory(dir=self._run.folder, prefix=".judged.") as folder:
-            plain, digits = Path(folder, "float.onnx"), Path(folder, "model.onnx")
-            export_classifier.write_graph(self._network.cpu(), plain, types=reader.types)
-            self._network.to(self._device)
-            export_classifier.quantise(plain, digits)
-            return export_classifier.measure(digits, validation, reader.labels, reader.padding)
 
     def _save(self, step: int) -> None:
         import torch

@@ -134,6 +134,22 @@ def export(
     return compared
 
 
+def judged(
+    network: Any,
+    examples: Sequence[_batches.Tokens],
+    labels: Sequence[str],
+    *,
+    types: bool,
+    beside: Path,
+) -> Scores:
+    """How good the network would be in 8 bits. Its graphs lie in ``beside`` meanwhile."""
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".judged.") as scratch:
+        plain, digits = Path(scratch, _PLAIN), Path(scratch, GRAPH)
+        write_graph(network, plain, types=types)
+        quantise(plain, digits)
+        return measure(digits, examples, labels, network.config.pad_token_id or 0)
+
+
 def write(folder: Path, network: Any, tokenizer: Any, *, types: bool) -> None:
     """The graphs in 8 bits and in float32, and the tokenizer, into a folder that exists.
 
