@@ -7,7 +7,7 @@ crash leaves either the old file or none.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -62,6 +62,15 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def sizes(paths: Iterable[Path]) -> list[int]:
+    """How many bytes those have that are still there: another request may delete one meanwhile."""
+    found: list[int] = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found.append(path.stat().st_size)
+    return found
 
 
 def _hint(error: OSError, target: Path) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ogam.errors import UnsupportedOptionError
 from ogam.extras import needs
-from ogam.models import checkpoint
+from ogam.models import checkpoint, onnx_int8
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -226,9 +226,7 @@ def _write(
             opset_version=17,
         )
         if quantize:
-            from onnxruntime.quantization import QuantType, quantize_dynamic
-
-            quantize_dynamic(plain, path, per_channel=True, weight_type=QuantType.QInt8)
+            onnx_int8.quantise(plain, path)
             plain.unlink()
 
 

@@ -30,6 +30,7 @@ import msgspec
 from ogam.errors import ConfigurationError, OutputError
 from ogam.extras import needs
 from ogam.media import files
+from ogam.models import onnx_int8
 from ogam.models.store import MANIFEST, Manifest
 from ogam.training import _batches, _scores
 from ogam.training._scores import Scores
@@ -146,7 +147,8 @@ def judged(
     with tempfile.TemporaryDirectory(dir=beside, prefix=".judged.") as scratch:
         plain, digits = Path(scratch, _PLAIN), Path(scratch, GRAPH)
         write_graph(network, plain, types=types)
-        quantise(plain, digits)
+        with _quiet():
+            onnx_int8.quantise(plain, digits)
         return measure(digits, examples, labels, network.config.pad_token_id or 0)
 
 
@@ -156,7 +158,8 @@ def write(folder: Path, network: Any, tokenizer: Any, *, types: bool) -> None:
     The same bytes each time.
     """
     write_graph(network, folder / _PLAIN, types=types)
-    quantise(folder / _PLAIN, folder / GRAPH)
+    with _quiet():
+        onnx_int8.quantise(folder / _PLAIN, folder / GRAPH)
     tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
@@ -209,14 +212,6 @@ def write_graph(network: Any, path: Path, *, types: bool) -> None:
     finally:
         network.set_attn_implementation(was)
         network.train(training)
-
-
-def quantise(plain: Path, digits: Path) -> None:
-    """Write the graph ``plain`` again with weights of 8 bits, one scale a column."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with _quiet():
-        quantize_dynamic(plain, digits, per_channel=True, weight_type=QuantType.QInt8)
 
 
 def measure(

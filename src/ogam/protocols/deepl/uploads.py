@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -53,8 +54,8 @@ class Uploads:
     def create(self, data: bytes, about: Upload) -> tuple[Upload, str]:
         """Keep a document; give it with its new id, and its key. OverloadedError when full."""
         self._sweep()
-        kept = list(self._folder.glob("*/input"))
-        if len(kept) >= _MOST or sum(one.stat().st_size for one in kept) + len(data) > _MOST_BYTES:
+        kept = files.sizes(self._folder.glob("*/input"))
+        if len(kept) >= _MOST or sum(kept) + len(data) > _MOST_BYTES:
             raise OverloadedError(
                 "Too many documents are waiting.",
                 hint="Download those that are done.",
@@ -76,7 +77,7 @@ class Uploads:
             about = self._read(self._folder / identity)
             if about is not None and hmac.compare_digest(about.key_hash, _hash(key)):
                 return about
-        raise NotFoundError("Document not found.", hint="A document is deleted once downloaded.")
+        raise _unknown()
 
     def save(self, about: Upload) -> None:
         """Write down what is known now. Nothing happens to a document that was deleted."""
@@ -94,8 +95,11 @@ class Uploads:
         self.save(about)
 
     def result(self, about: Upload) -> bytes:
-        """The translated document."""
-        return (self._folder / about.id / "result").read_bytes()
+        """The translated document; NotFoundError where another request has just fetched it."""
+        try:
+            return (self._folder / about.id / "result").read_bytes()
+        except FileNotFoundError:
+            raise _unknown() from None
 
     def delete(self, about: Upload) -> None:
         """Forget a document."""
@@ -104,15 +108,20 @@ class Uploads:
     def _sweep(self) -> None:
         for place in self._folder.glob("*"):
             about = self._read(place)
-            age = time.time() - (about.created if about else place.stat().st_mtime)
-            if _ID.fullmatch(place.name) and age > _SECONDS:
-                shutil.rmtree(place, ignore_errors=True)
+            with suppress(FileNotFoundError):  # fetched meanwhile
+                age = time.time() - (about.created if about else place.stat().st_mtime)
+                if _ID.fullmatch(place.name) and age > _SECONDS:
+                    shutil.rmtree(place, ignore_errors=True)
 
     def _read(self, place: Path) -> Upload | None:
         try:
             return msgspec.json.decode((place / "about.json").read_bytes(), type=Upload)
         except (OSError, msgspec.MsgspecError):
             return None
+
+
+def _unknown() -> NotFoundError:
+    return NotFoundError("Document not found.", hint="A document is deleted once downloaded.")
 
 
 def _hash(key: str) -> str:

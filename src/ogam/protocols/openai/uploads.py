@@ -96,7 +96,7 @@ class Uploads:
                 param="data",
             )
         place = self._folder / identity
-        sizes = [one.stat().st_size for one in place.glob("part_*")]
+        sizes = files.sizes(place.glob("part_*"))
         if sum(sizes) + size > _MOST_TIMES * upload.bytes or len(sizes) >= _MOST_PARTS:
             raise TooLargeError(
                 f"The parts have {sum(sizes) + size:,} bytes; {upload.bytes:,} were announced.",
