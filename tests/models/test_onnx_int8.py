@@ -112,7 +112,9 @@ def test_a_table_read_both_ways_and_an_input_read_twice(tmp_path):
     assert "w" not in kept
     assert len(kept) == len(set(kept))
     right = 2 * x @ weights + x @ weights.T
-    assert answers(tmp_path / "i8", x) == pytest.approx(right, abs=0.05 * float(np.abs(right).max()))
+    assert answers(tmp_path / "i8", x) == pytest.approx(
+        right, abs=0.05 * float(np.abs(right).max())
+    )
 
 
 def test_what_is_no_product_with_a_matrix_stays_as_it_is(tmp_path):

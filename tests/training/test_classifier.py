@@ -24,6 +24,7 @@ from ogam.capabilities.classification import ClassifyRequest
 from ogam.cli import main
 from ogam.engines.onnx_classifier import OnnxClassifierEngine
 from ogam.errors import ConfigurationError, EngineError, InvalidRequestError
+from ogam.models import onnx_int8
 from ogam.training import _batches, _labelled, _pretrained, classifier, export_classifier
 from ogam.training.classifier import Settings, Source, train
 
@@ -79,7 +80,7 @@ def test_the_8_bit_graph_says_what_torch_says(tmp_path, encoder):
     plain, digits = tmp_path / "plain.onnx", tmp_path / "digits.onnx"
     network.eval()
     export_classifier.write_graph(network, plain, types=types)
-    export_classifier.quantise(plain, digits)
+    onnx_int8.quantise(plain, digits)
     inputs, _ = _batches.tensors(examples, 0, types)
     with torch.inference_mode():
         right = network(**inputs).logits.numpy()

@@ -42,9 +42,7 @@ def quantise(plain: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".int8.") as scratch:
         between = Path(scratch, "products.onnx")
         onnx.save(graph, str(between))
-        quantize_dynamic(
-            between, out, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8
-        )
+        quantize_dynamic(between, out, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
 
 
 class _Products:
@@ -83,7 +81,9 @@ class _Products:
         table = self._tables.get(node.input[1])
         if table is None or table.ndim != 2 or table.dtype != "float32":
             return None
-        told = {one.name: one.f if one.name in ("alpha", "beta") else one.i for one in node.attribute}
+        told = {
+            one.name: one.f if one.name in ("alpha", "beta") else one.i for one in node.attribute
+        }
         if told.get("transA") or told.get("alpha", 1.0) != 1.0 or told.get("beta", 1.0) != 1.0:
             return None
         return table.T if told.get("transB") else table
