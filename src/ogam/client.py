@@ -147,7 +147,7 @@ class AsyncOgam:
         max_tokens: int | None = None,
         max_length: int | None = None,
         n: int = 1,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
         repetition_penalty: float = 1.0,
@@ -157,7 +157,8 @@ class AsyncOgam:
         """Continue a text, or answer a conversation (a list of role and content).
 
         ``max_tokens`` bounds the new tokens, ``max_length`` prompt and new tokens together.
-        The same ``seed`` gives the same text; without one every call differs.
+        The same ``seed`` gives the same text; without one every call differs. Without
+        ``temperature`` it is the model's own, mostly 1.
         """
         options = _options(locals(), "prompt", "stop")
         request = GenerateRequest(**_prompt(prompt), stop=_texts(stop), **options)
@@ -171,7 +172,7 @@ class AsyncOgam:
         max_tokens: int | None = None,
         max_length: int | None = None,
         n: int = 1,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
         repetition_penalty: float = 1.0,

@@ -46,3 +46,11 @@ def engines(folders):
     yield engine
     for one in made.values():
         one.close()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """The folder of a tiny GPT-2 for CTranslate2."""
+    from .tiny_gpt2 import trained
+
+    return trained(tmp_path_factory.mktemp("tiny"))

@@ -1,8 +1,6 @@
-"""A tiny GPT-2 made here: equal to transformers, seeds, stops, streams, limits, damaged folders."""
+"""A tiny GPT-2 made here: equal to transformers, seeds, stops, streams, limits."""
 
-import json
 import random
-import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,61 +16,17 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 ctranslate2 = pytest.importorskip("ctranslate2")
 
-from ogam.capabilities.base import CancelledWork, ModelRef, cancellable  # noqa: E402
-from ogam.capabilities.text_generation import GenerateRequest, GenerateResult, Message  # noqa: E402
+from ogam.capabilities.base import CancelledWork, cancellable  # noqa: E402
+from ogam.capabilities.text_generation import GenerateRequest, GenerateResult  # noqa: E402
 from ogam.engines._writing import Growing, Job  # noqa: E402
-from ogam.engines.ctranslate2_generator import CTranslate2GeneratorEngine  # noqa: E402
 from ogam.errors import (  # noqa: E402
-    ConfigurationError,
     EngineError,
     InvalidRequestError,
-    NotConfiguredError,
     TooLargeError,
 )
 from ogam.training.export_language_model import convert  # noqa: E402
-from ogam.training.language_model import Settings, train  # noqa: E402
 
-PROMPT = "the old fox"
-
-
-def corpus():
-    draw = random.Random(3)
-    subjects = ["the old fox", "a small bird", "그 여우", "the café owner", "a 🙂 child"]
-    verbs = ["saw", "followed", "sang to", "보았다", "forgot"]
-    return "".join(
-        f"{draw.choice(subjects)} {draw.choice(verbs)} {draw.choice(subjects)}.\n"
-        for _ in range(400)
-    )
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "text.txt").write_text(corpus(), encoding="utf-8")
-    settings = Settings(
-        files=(str(folder / "text.txt"),),
-        held_out=0.1,
-        vocabulary=300,
-        d_model=32,
-        layers=2,
-        heads=2,
-        context=64,
-        dropout=0.0,
-        batch=8,
-        steps=25,
-        warmup=5,
-        learning_rate=5e-3,
-        quantization="float32",
-        threads=1,
-    )
-    assert train(folder / "run", settings) is not None
-    return folder / "run" / "model"
-
-
-def make(folder):
-    return CTranslate2GeneratorEngine(
-        ModelRef(name="tiny", engine="ctranslate2_generator", folder=folder)
-    )
+from .tiny_gpt2 import PROMPT, copy, make, write  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +34,6 @@ def engine(model):
     engine = make(model)
     yield engine
     engine.close()
-
-
-def write(engine, prompt=PROMPT, **options):
-    return engine.generate(GenerateRequest(prompt=prompt, **options))
 
 
 @pytest.fixture(scope="module")
@@ -482,35 +432,6 @@ def test_greedy_text_of_8_bit_weights_does_not_depend_on_its_company(model, tmp_
     engine.close()
 
 
-def test_messages_are_read_one_after_the_other(engine, model, tmp_path):
-    messages = (
-        Message(role="system", content="the old fox"),
-        Message(role="user", content="saw a small bird."),
-    )
-    asked = engine.generate(GenerateRequest(messages=messages, seed=1))
-    assert asked.text == write(engine, prompt="the old fox\nsaw a small bird.\n", seed=1).text
-    empty = engine.generate(GenerateRequest(messages=(Message(role="user", content=""),), seed=1))
-    assert empty.units.input_tokens == 1
-    folder = copy(model, tmp_path)
-    manifest = json.loads((folder / "model.json").read_bytes())
-    manifest["template"] = {"user": "<{content}>", "answer": "="}
-    (folder / "model.json").write_text(json.dumps(manifest))
-    other = make(folder)
-    again = other.generate(GenerateRequest(messages=messages[1:], seed=1))
-    plain = write(engine, prompt="<saw a small bird.>=", seed=1).text
-    assert again.text == plain.lstrip(" ")
-    other.close()
-    # What begins the next turn ends an answer, and nothing but an answer.
-    manifest["template"]["stop"] = plain.split()[2]
-    (folder / "model.json").write_text(json.dumps(manifest))
-    other = make(folder)
-    short = other.generate(GenerateRequest(messages=messages[1:], seed=1))
-    assert short.choices[0].finish_reason == "stop"
-    assert short.text == plain[: plain.index(plain.split()[2])].lstrip(" ")
-    assert write(other, prompt="<saw a small bird.>=", seed=1).text == plain
-    other.close()
-
-
 def test_a_cancelled_caller_stops_the_work(engine):
     event = threading.Event()
     event.set()
@@ -561,40 +482,3 @@ def test_closing_during_a_call_ends_it_in_one_line(model):
     loaded.close()
     with pytest.raises(EngineError, match="was closed"):
         write(engine)
-
-
-def copy(model, target):
-    shutil.copytree(model, target / "copy")
-    return target / "copy"
-
-
-def test_a_model_that_is_not_here_says_what_to_name():
-    with pytest.raises(NotConfiguredError, match="Name a model's folder"):
-        write(make(None))
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"model\.json is missing"):
-        write(make(tmp_path))
-
-
-@pytest.mark.parametrize(
-    "manifest", ["", "[]", "{}", '{"context": "x", "end": "e"}', '{"context": 64, "end": 1}']
-)
-def test_a_broken_manifest_is_refused(model, tmp_path, manifest):
-    folder = copy(model, tmp_path)
-    (folder / "model.json").write_text(manifest)
-    with pytest.raises(ConfigurationError, match="not a language model's manifest"):
-        write(make(folder))
-
-
-@pytest.mark.parametrize("name", ["model.bin", "tokenizer.json"])
-def test_missing_and_damaged_files_are_refused_in_one_line(model, tmp_path, name):
-    folder = copy(model, tmp_path)
-    (folder / name).write_bytes(b"not it")
-    with pytest.raises(ConfigurationError, match="does not load") as caught:
-        write(make(folder))
-    assert "\n" not in str(caught.value)
-    (folder / name).unlink()
-    with pytest.raises(ConfigurationError, match=f"incomplete: {name} missing"):
-        write(make(folder))

@@ -29,7 +29,8 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
 
     ``max_tokens`` bounds the new tokens of each of the ``n`` sequences; ``max_length``
     bounds prompt and new tokens together, as transformers' pipelines do. Without
-    ``seed`` every call is different; with it, equal calls give equal text.
+    ``seed`` every call is different; with it, equal calls give equal text. Without
+    ``temperature`` it is the model's own, which is 1 where the model names none.
     """
 
     prompt: str = ""
@@ -37,7 +38,7 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
     max_tokens: int | None = None
     max_length: int | None = None
     n: int = 1
-    temperature: float = 1.0
+    temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     repetition_penalty: float = 1.0
@@ -55,7 +56,8 @@ class GenerateRequest(Request, frozen=True, kw_only=True):
         check_count(self.max_length, "max_length", 1, 1_000_000, none_ok=True)
         check_count(self.n, "n", 1, 128)
         check_count(self.seed, "seed", -(2**63), 2**63 - 1, none_ok=True)
-        check_range(self.temperature, "temperature", 0, 2)
+        if self.temperature is not None:
+            check_range(self.temperature, "temperature", 0, 2)
         check_count(self.top_k, "top_k", 1, 1_000_000, none_ok=True)
         if self.top_p is not None:
             check_range(self.top_p, "top_p", 0, 1)

@@ -24,7 +24,10 @@ def generate(
         int | None, typer.Option(help="At most so many tokens, the prompt's included.")
     ] = None,
     n: Annotated[int, typer.Option("-n", "--n", help="So many continuations.")] = 1,
-    temperature: Annotated[float, typer.Option(help="0: always the likeliest; up to 2.")] = 1.0,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="0: always the likeliest; up to 2.", show_default="the model's own"),
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Draw among the k likeliest.")] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Draw among the likeliest that sum to p.")

@@ -1,8 +1,9 @@
 """generate, with a causal language model (GPT-2 and its like) in CTranslate2's format.
 
 A model is a folder: ``model.json`` (the manifest, with the model's ``context`` in tokens, its
-``end`` token and perhaps a ``template``), ``tokenizer.json``, and CTranslate2's ``model.bin``,
-``config.json`` and ``vocabulary.json``. Knows nothing about how that folder was made.
+``end`` token and perhaps a ``template`` and the ``temperature`` of answers),
+``tokenizer.json``, and CTranslate2's ``model.bin``, ``config.json`` and ``vocabulary.json``.
+Knows nothing about how that folder was made.
 
 CTranslate2 draws from one random generator a thread, seeded when that thread first draws and
 never again. So a call with a seed gets a worker thread of its own, made for it (18 ms for 13M
@@ -122,6 +123,8 @@ class _Model:
             from tokenizers import Tokenizer
         manifest = _manifest(folder)
         self.context: int = manifest["context"]
+        # Of an answer whose temperature nobody named: a small model's own words at 1 are noise.
+        self._temperature: float = manifest.get("temperature", 1.0)
         self._template: dict[str, str] = {**TEMPLATE, **manifest.get("template", {})}
         self.stop: tuple[str, ...] = (self._template["stop"],) if self._template["stop"] else ()
         self._library: Any = ctranslate2
@@ -188,13 +191,16 @@ class _Model:
         return self._line.submit(Job(prompt, most, request, take, kind))
 
     def _options_of(self, request: GenerateRequest) -> dict[str, Any]:
-        if request.temperature < _COLD or request.top_k == 1 or request.top_p == 0:
+        temperature = request.temperature
+        if temperature is None:
+            temperature = self._temperature if request.messages else 1.0
+        if temperature < _COLD or request.top_k == 1 or request.top_p == 0:
             return {"repetition_penalty": request.repetition_penalty, "sampling_topk": 1}
         return {
             "repetition_penalty": request.repetition_penalty,
             "sampling_topk": min(request.top_k or 0, self._tokenizer.get_vocab_size()),
             "sampling_topp": 1 if request.top_p is None else request.top_p,
-            "sampling_temperature": request.temperature,
+            "sampling_temperature": temperature,
         }
 
     def _write(self, jobs: list[Job]) -> None:
@@ -303,6 +309,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("context must be a number of tokens, end a token")
         if not all(isinstance(template[role], str) for role in template):
             raise ValueError("template must map roles to texts")
+        if not 0 <= manifest.get("temperature", 1.0) <= 2:
+            raise ValueError("temperature must be from 0 to 2")
     except FileNotFoundError:
         raise ConfigurationError(
             f"{folder} holds no model: model.json is missing.",

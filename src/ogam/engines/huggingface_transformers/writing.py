@@ -163,10 +163,11 @@ def _choosers(request: GenerateRequest) -> Any:
     line: Any = LogitsProcessorList()
     if request.repetition_penalty != 1:
         line.append(RepetitionPenaltyLogitsProcessor(penalty=float(request.repetition_penalty)))
-    if request.temperature < _COLD or request.top_k == 1 or request.top_p == 0:
+    temperature = 1.0 if request.temperature is None else request.temperature
+    if temperature < _COLD or request.top_k == 1 or request.top_p == 0:
         return line
-    if request.temperature != 1:
-        line.append(TemperatureLogitsWarper(float(request.temperature)))
+    if temperature != 1:
+        line.append(TemperatureLogitsWarper(float(temperature)))
     if request.top_k is not None:
         line.append(TopKLogitsWarper(request.top_k))
     if request.top_p is not None and request.top_p < 1:

@@ -102,8 +102,9 @@ def vendor_chat(
     """The chat that a vendor is sent: OpenAI's ``own``, or another that speaks its protocol.
 
     The others know ``max_tokens`` alone (Ollama) or too, take ``top_k`` and
-    ``repetition_penalty`` (vLLM both), and have a default temperature of their own, so that one of
-    1 is written out. OpenAI's newest models refuse ``max_tokens``, and any temperature but theirs.
+    ``repetition_penalty`` (vLLM both), and have a default temperature of their own, so that
+    a 1 that was asked for is written out. OpenAI's newest models refuse ``max_tokens``, and any
+    temperature but theirs.
     """
     body = chat_body(request, model)
     if own:
