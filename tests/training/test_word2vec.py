@@ -107,6 +107,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_vectors(text, tmp_path, monk
     assert train(tmp_path / "parts", settings(text, epochs=6), resume=True) is not None
     assert np.array_equal(vectors(tmp_path / "parts").vectors, vectors(tmp_path / "whole").vectors)
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert len(losses(tmp_path / "whole")) == 6  # one an epoch, however many parts it has
     assert not (tmp_path / "parts" / "text").exists()
 
 
