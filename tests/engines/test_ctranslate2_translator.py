@@ -76,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder_layers=1,
         feed_forward=64,
         dropout=0.0,
-        lr=0.01,
+        lr=0.005,
         schedule="inverse-sqrt",
         warmup=40,
         batch_tokens=600,
