@@ -103,15 +103,16 @@ def test_a_table_read_both_ways_and_an_input_read_twice(tmp_path):
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["one"]),
         helper.make_node("MatMul", ["x", "w"], ["again"]),
+        helper.make_node("Gemm", ["x", "w"], ["third"]),
         helper.make_node("Gemm", ["x", "w"], ["turned"], transB=1),
-        helper.make_node("Sum", ["one", "again", "turned"], ["y"]),
+        helper.make_node("Sum", ["one", "again", "third", "turned"], ["y"]),
     ]
     onnx_int8.quantise(graph(tmp_path / "plain.onnx", nodes, 32, 32, w=weights), tmp_path / "i8")
     assert kinds(tmp_path / "i8").count("QuantizeLinear") == 1
     kept = [one.name for one in onnx.load(str(tmp_path / "i8")).graph.initializer]
     assert "w" not in kept
     assert len(kept) == len(set(kept))
-    right = 2 * x @ weights + x @ weights.T
+    right = 3 * x @ weights + x @ weights.T
     assert answers(tmp_path / "i8", x) == pytest.approx(
         right, abs=0.05 * float(np.abs(right).max())
     )

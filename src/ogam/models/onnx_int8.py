@@ -58,6 +58,8 @@ class _Products:
         self._made: list[Any] = []
         # A weight or an activation that several products read is written once.
         self._known: set[str] = set()
+        # Matrices that were replaced, and what other nodes read as it is.
+        self._replaced: set[str] = set()
         self._read: set[str] = set()
 
     def replace(self) -> None:
@@ -69,7 +71,8 @@ class _Products:
                 self._read.update(node.input)
             else:
                 self._product(node, matrix)
-        kept = [one for one in self._graph.initializer if one.name in self._read | self._known]
+        dropped = self._replaced - self._read
+        kept = [one for one in self._graph.initializer if one.name not in dropped]
         del self._graph.node[:], self._graph.initializer[:]
         self._graph.node.extend(self._made)
         self._graph.initializer.extend(kept)
@@ -93,8 +96,10 @@ class _Products:
         from onnx import TensorProto
 
         rows, scale = self._rows(node.input[0])
+        self._replaced.add(node.input[1])
         # By the name and its direction: the same table may be read both ways.
-        name = f"{node.input[1]}/int8" + ("/T" if node.op_type == "Gemm" else "")
+        turned = any(one.name == "transB" and one.i for one in node.attribute)
+        name = f"{node.input[1]}/int8" + ("/T" if turned else "")
         if name not in self._known:
             largest = np.abs(matrix).max(axis=0)
             column = np.where(largest > 0, largest, 1) / np.float32(_LARGEST)
@@ -109,7 +114,6 @@ class _Products:
         self._node("Mul", [f"{out}/row", f"{name}/scale"], f"{out}/product" if bias else out)
         if bias:
             self._node("Add", [f"{out}/product", bias], out)
-            self._read.add(bias)
 
     def _rows(self, name: str) -> tuple[str, str]:
         """An activation in steps of its rows' scales, and these scales."""
