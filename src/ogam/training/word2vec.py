@@ -41,7 +41,7 @@ with needs("train"):
 
 # The share of the time that may go into checkpoints: one is written at the end of a part of
 # the text unless that comes too soon after the last for this.
-_SAVING = 0.02
+_SAVING = 0.01
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ def train(
     ``evaluate`` are files of word pairs (word, word, score, between tabs) or of analogies
     (four words a line, sections begin with ``:``). A stop waits for the end of the part of the
     text under way, some seconds; a kill loses what was done since the last checkpoint: at
-    most an epoch, or, where epochs are that short, fifty times what a checkpoint takes.
+    most an epoch, or, where epochs are that short, a hundred times what a checkpoint takes.
     Raises InvalidRequestError for text that cannot be used, OutputError where ``folder``
     cannot be written.
     """
@@ -188,8 +188,8 @@ class _Model(Word2Vec):
             return 0, 0, 0
         place = cur_epoch % len(self.corpus.parts)
         part = self.corpus.parts[place]
-        # Once an epoch, and always of the same text: to sum it up takes 3 % of the time.
-        self.compute_loss = place == 0
+        # Once an epoch, of its last part, the shortest: to sum it up takes 3 % of the time.
+        self.compute_loss = place == len(self.corpus.parts) - 1
         # Each worker takes its share of the sentences, and by gensim's arithmetic the learning
         # rate would fall by that share alone of what it should, and leap back after each part.
         share = -(-part.sentences // self.workers)
@@ -249,7 +249,7 @@ class _Watch:
         epoch = round(self._step / len(parts), 3)
         if model.compute_loss:
             # The sum of the worker that ended last, over its share of the words.
-            words = parts[0].words / model.workers
+            words = parts[-1].words / model.workers
             loss = float(model.get_latest_training_loss()) / max(1.0, words)
             self._run.log(step=self._step, epoch=epoch, loss=loss)
             self._told = f", loss {loss:.4f}"
