@@ -188,8 +188,8 @@ class _Model(Word2Vec):
             return 0, 0, 0
         place = cur_epoch % len(self.corpus.parts)
         part = self.corpus.parts[place]
-        # Once an epoch, of its last part, the shortest: to sum it up takes 3 % of the time.
-        self.compute_loss = place == len(self.corpus.parts) - 1
+        # Once an epoch, of its first part, as the last may be a few words: it takes 3 % of the time.
+        self.compute_loss = place == 0
         # Each worker takes its share of the sentences, and by gensim's arithmetic the learning
         # rate would fall by that share alone of what it should, and leap back after each part.
         share = -(-part.sentences // self.workers)
@@ -249,7 +249,7 @@ class _Watch:
         epoch = round(self._step / len(parts), 3)
         if model.compute_loss:
             # The sum of the worker that ended last, over its share of the words.
-            words = parts[-1].words / model.workers
+            words = parts[0].words / model.workers
             loss = float(model.get_latest_training_loss()) / max(1.0, words)
             self._run.log(step=self._step, epoch=epoch, loss=loss)
             self._told = f", loss {loss:.4f}"
