@@ -188,7 +188,7 @@ class _Model(Word2Vec):
             return 0, 0, 0
         place = cur_epoch % len(self.corpus.parts)
         part = self.corpus.parts[place]
-        # Once an epoch, of its first part, as the last may be a few words: it takes 3 % of the time.
+        # Once an epoch: it takes 3 % of the time. Of the first part: the last may be a few words.
         self.compute_loss = place == 0
         # Each worker takes its share of the sentences, and by gensim's arithmetic the learning
         # rate would fall by that share alone of what it should, and leap back after each part.
