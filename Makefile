@@ -40,7 +40,8 @@ serve: $(INSTALLED) ## Answer the vendors' SDKs on this machine; make serve OPTI
 	$(BIN)/ogam serve $(OPTIONS)
 
 test: $(DEVELOPED) ## Run the tests (installs torch, for the training)
-	$(BIN)/python -m pytest
+	@# A file's tests stay together: what they share is made once.
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: $(DEVELOPED) ## Lint, types and import layers
 	$(BIN)/ruff check .

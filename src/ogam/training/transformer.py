@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ogam.errors import InvalidRequestError
+from ogam.training import _dropout
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -100,6 +101,7 @@ class Transformer(nn.Module):
         with torch.no_grad():
             self.embedding.weight[PAD].zero_()
         self._set_inner_dropout()
+        _dropout.replace(self)
 
     def _set_inner_dropout(self) -> None:
         shape = self.shape
