@@ -1,16 +1,14 @@
 """Dropout by 16 bits an element: as torch's own but for the numbers it draws."""
 
-# torch is called without types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
 import pytest
-import torch
 
-from ogam.training import _dropout
-from ogam.training._dropout import Dropout
-from ogam.training.transformer import Shape, Transformer
+torch = pytest.importorskip("torch")
+
+from ogam.training import _dropout  # noqa: E402
+from ogam.training._dropout import Dropout  # noqa: E402
+from ogam.training.transformer import Shape, Transformer  # noqa: E402
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.99999])

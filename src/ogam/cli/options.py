@@ -122,11 +122,26 @@ def _piped(command: str) -> str:
     return read_text("-")
 
 
+def named(ctx: typer.Context) -> dict[str, str]:
+    """The options that were given, by the names of their parameters, as they are spelled."""
+    return {
+        one.name: max(one.opts, key=len)
+        for one in ctx.command.params
+        # The enumeration is click's own, which typer does not show.
+        if one.name and getattr(ctx.get_parameter_source(one.name), "name", "") != "DEFAULT"
+    }
+
+
+def resume_alone(ctx: typer.Context, command: str, *beside: str) -> None:
+    """WrongUseError where something but ``beside`` was given with --resume: nothing would obey."""
+    for name, spelled in named(ctx).items():
+        if name not in ("resume", "out", "as_json", *beside):
+            raise WrongUseError(
+                f"--resume takes the run's own files and settings: leave out {spelled}.", command
+            )
+
+
 def taken_over(ctx: typer.Context, start: Any, names: Iterable[str]) -> dict[str, Any]:
     """The options of ``names`` that were not given, as the settings ``start`` have them."""
-    return {
-        name: getattr(start, name)
-        for name in names
-        # The enumeration is click's own, which typer does not show.
-        if getattr(ctx.get_parameter_source(name), "name", "") == "DEFAULT"
-    }
+    given = named(ctx)
+    return {name: getattr(start, name) for name in names if name not in given}

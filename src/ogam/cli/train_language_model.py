@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, taken_over
+from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, resume_alone, taken_over
 
 app = new_app()
 _COMMAND = "ogam train language-model"
@@ -78,8 +78,8 @@ def language_model(
 
     if not files and not resume:
         raise WrongUseError("Give text files to train on.", _COMMAND)
-    if files and resume:
-        raise WrongUseError("--resume takes the run's own files and settings.", _COMMAND)
+    if resume:
+        resume_alone(ctx, _COMMAND)
     options: dict[str, Any] = {
         "start": start,
         "held_out": held_out,

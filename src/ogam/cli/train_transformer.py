@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, taken_over
+from ogam.cli.options import Device, Json, Start, WrongUseError, named, new_app, taken_over
 from ogam.errors import InvalidRequestError
 
 app = new_app()
 _COMMAND = "ogam train transformer"
+_COLUMNS = ("source_column", "target_column", "source_language_column", "language_column")
 
 
 class Cut(StrEnum):
@@ -125,7 +126,10 @@ def transformer(
     accumulate: Annotated[int, typer.Option(help="Batches an update, of all processes.")] = 1,
     clip: Annotated[float, typer.Option(help="The gradients' highest norm; 0: any.")] = 1.0,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: fast on CPUs with AMX and GPUs.")
+        bool,
+        typer.Option(
+            "--bf16", help="Compute in bfloat16: fast on GPUs and on CPUs with AMX or AVX512_BF16."
+        ),
     ] = False,
     updates: Annotated[
         int | None, typer.Option(help="How many, at most.", show_default="50000")
@@ -162,25 +166,30 @@ def transformer(
     from ogam.training import processes, translation, translation_settings
     from ogam.training.translation_start import SAME
 
+    # A run that goes on keeps what is not said of it.
+    said = ctx.params if data else named(ctx)
+    given: dict[str, Any] = {
+        one: ctx.params[one]
+        for one in translation_settings.Settings.__struct_fields__
+        if one in said and ctx.params[one] is not None
+    }
+    for part, files in (("valid", valid), ("test", test)):
+        if part in said:
+            given[part] = [str(one) for one in files or []]
+    if "bf16" in said:
+        given["amp"] = "bf16" if bf16 else "fp32"
+    if any(one in said for one in _COLUMNS):
+        given["columns"] = tuple(ctx.params[one] for one in _COLUMNS)
     if data:
-        given: dict[str, Any] = {
-            one: ctx.params[one]
-            for one in translation_settings.Settings.__struct_fields__
-            if one in ctx.params and ctx.params[one] is not None
-        }
         if start:
             given |= taken_over(ctx, translation_settings.settings_of(Path(start)), SAME)
         given["train"] = [str(one) for one in data]
-        for part, files in (("valid", valid), ("test", test)):
-            given[part] = [str(one) for one in files or []]
-        given["amp"] = "bf16" if bf16 else "fp32"
-        given["columns"] = (source_column, target_column, source_language_column, language_column)
         try:
             settings = msgspec.convert(given, translation_settings.Settings)
         except msgspec.ValidationError as error:
             raise InvalidRequestError(f"A setting is wrong: {error}.") from None
     else:
-        settings = translation_settings.settings_of(out, updates=updates)
+        settings = translation_settings.settings_of(out, **given)
     done = translation.train(settings, out, resume=resume)
     if not processes.first():
         return

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Json, WrongUseError, new_app
+from ogam.cli.options import Json, WrongUseError, new_app, resume_alone
 
 app = new_app()
 _COMMAND = "ogam train word2vec"
@@ -18,6 +18,7 @@ _COMMAND = "ogam train word2vec"
 @app.command()
 def word2vec(
     *,
+    ctx: typer.Context,
     files: Annotated[
         list[str] | None, typer.Argument(metavar="FILE...", help="Text files (UTF-8).")
     ] = None,
@@ -59,8 +60,8 @@ def word2vec(
 
     if not files and not resume:
         raise WrongUseError("Give text files to train on.", _COMMAND)
-    if files and resume:
-        raise WrongUseError("--resume takes the run's own files and settings.", _COMMAND)
+    if resume:
+        resume_alone(ctx, _COMMAND, "evaluate")
     options: dict[str, Any] = {
         "text": text,
         "vector_size": vector_size,
