@@ -161,35 +161,9 @@ def transformer(
         raise WrongUseError("There is no data: name a table, or two files of lines.", _COMMAND)
     with needs("train"):
         import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    import msgspec
+    from ogam.training import processes, translation
 
-    from ogam.training import processes, translation, translation_settings
-    from ogam.training.translation_start import SAME
-
-    # A run that goes on keeps what is not said of it.
-    said = ctx.params if data else named(ctx)
-    given: dict[str, Any] = {
-        one: ctx.params[one]
-        for one in translation_settings.Settings.__struct_fields__
-        if one in said and ctx.params[one] is not None
-    }
-    for part, files in (("valid", valid), ("test", test)):
-        if part in said:
-            given[part] = [str(one) for one in files or []]
-    if "bf16" in said:
-        given["amp"] = "bf16" if bf16 else "fp32"
-    if any(one in said for one in _COLUMNS):
-        given["columns"] = tuple(ctx.params[one] for one in _COLUMNS)
-    if data:
-        if start:
-            given |= taken_over(ctx, translation_settings.settings_of(Path(start)), SAME)
-        given["train"] = [str(one) for one in data]
-        try:
-            settings = msgspec.convert(given, translation_settings.Settings)
-        except msgspec.ValidationError as error:
-            raise InvalidRequestError(f"A setting is wrong: {error}.") from None
-    else:
-        settings = translation_settings.settings_of(out, **given)
+    settings = _settings(ctx, data or [], out)
     done = translation.train(settings, out, resume=resume)
     if not processes.first():
         return
@@ -208,3 +182,36 @@ def transformer(
                 f"{part}\t{pair}\tBLEU {one.bleu:.2f}\tchrF {one.chrf:.2f}\t{one.signature}"
             )
     output.write(f"model\t{done.model}")
+
+
+def _settings(ctx: typer.Context, data: list[Path], out: Path) -> Any:
+    """Those of a run on ``data``; without, of the run in ``out``, which keeps what is not said."""
+    import msgspec
+
+    from ogam.training import translation_settings
+    from ogam.training.translation_start import SAME
+
+    options = ctx.params
+    said = options if data else named(ctx)
+    given: dict[str, Any] = {
+        one: options[one]
+        for one in translation_settings.Settings.__struct_fields__
+        if one in said and options[one] is not None
+    }
+    for part in ("valid", "test"):
+        if part in said:
+            given[part] = list(map(str, options[part] or ()))
+    if "bf16" in said:
+        given["amp"] = "bf16" if options["bf16"] else "fp32"
+    if any(one in said for one in _COLUMNS):
+        given["columns"] = tuple(options[one] for one in _COLUMNS)
+    if not data:
+        return translation_settings.settings_of(out, **given)
+    if options["start"]:
+        begun = translation_settings.settings_of(Path(options["start"]))
+        given |= taken_over(ctx, begun, SAME)
+    given["train"] = [str(one) for one in data]
+    try:
+        return msgspec.convert(given, translation_settings.Settings)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(f"A setting is wrong: {error}.") from None
