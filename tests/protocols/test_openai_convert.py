@@ -8,7 +8,7 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ogam.capabilities.base import Units
@@ -37,7 +37,7 @@ REQUESTS = st.builds(
     messages=st.lists(TURNS, min_size=1, max_size=4).map(tuple),
     max_tokens=st.none() | st.integers(1, 1_000_000),
     n=st.integers(1, 128),
-    temperature=st.floats(0, 2),
+    temperature=st.none() | st.floats(0, 2),
     top_k=st.none() | st.integers(1, 1000),
     top_p=st.none() | st.floats(0, 1),
     repetition_penalty=st.floats(0.5, 2),
@@ -62,6 +62,7 @@ def travelled(value, kind):
 
 
 @given(REQUESTS)
+@example(GenerateRequest(messages=(Message(role="user", content="a"),), temperature=1.0))
 def test_a_chat_request_comes_back_as_it_went(request):
     body = travelled(convert.chat_body(request, "gpt-4o"), wire_chat.ChatBody)
     assert convert.chat_request(body) == request

@@ -90,7 +90,7 @@ def chat_body(request: GenerateRequest, model: str) -> wire_chat.ChatBody:
         repetition_penalty=None if request.repetition_penalty == 1 else request.repetition_penalty,
         seed=request.seed,
         stop=list(request.stop) or None,
-        temperature=None if request.temperature == 1 else request.temperature,
+        temperature=request.temperature,
         top_k=request.top_k,
         top_p=request.top_p,
     )
@@ -102,12 +102,13 @@ def vendor_chat(
     """The chat that a vendor is sent: OpenAI's ``own``, or another that speaks its protocol.
 
     The others know ``max_tokens`` alone (Ollama) or too, take ``top_k`` and
-    ``repetition_penalty`` (vLLM both), and have a default temperature of their own, so that
-    a 1 that was asked for is written out. OpenAI's newest models refuse ``max_tokens``, and any
-    temperature but theirs.
+    ``repetition_penalty`` (vLLM both), and have a default temperature of their own. OpenAI's is
+    1, which is not written out to it; its newest models refuse any other, and ``max_tokens``.
     """
     body = chat_body(request, model)
     if own:
+        if body.temperature == 1:
+            body.temperature = None
         for field in ("top_k", "repetition_penalty"):
             if getattr(body, field) is not None:
                 raise UnsupportedOptionError(
@@ -120,7 +121,6 @@ def vendor_chat(
             )
     else:
         body.max_tokens, body.max_completion_tokens = body.max_completion_tokens, None
-        body.temperature = request.temperature
     if stream:
         body.stream, body.stream_options = True, wire.StreamOptions(include_usage=True)
     return body
