@@ -18,14 +18,15 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name for it)
-        """``input`` with some of its elements zero, the others larger by 1 / (1 - p)."""
-        if not self.training or not 0 < self.p < 1 or input.device.type != "cpu":
+        """``input`` with some elements zero and the others larger, so that the mean stays."""
+        dropped = round(self.p * _WORDS)
+        if not self.training or not 0 < dropped < _WORDS or input.device.type != "cpu":
             return super().forward(input)
         count = input.numel()
         drawn = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
         words = drawn.view(torch.int16)[:count].view(input.shape)
-        kept = words >= round(self.p * _WORDS) - _WORDS // 2
-        return input * (kept.to(input.dtype) * (1 / (1 - self.p)))
+        kept = words >= dropped - _WORDS // 2
+        return input * (kept.to(input.dtype) * (_WORDS / (_WORDS - dropped)))
 
 
 def replace(model: nn.Module) -> None:
