@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, WrongUseError, new_app
+from ogam.cli.options import Bf16, Device, Json, WrongUseError, new_app
 
 if TYPE_CHECKING:
     from ogam.training.distil_report import Report
@@ -39,7 +39,6 @@ Temperature = Annotated[float, typer.Option(help="Softens the teacher's probabil
 Seed = Annotated[int, typer.Option(help="The same seed gives the same student.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; without it all cores.")]
 SaveEvery = Annotated[int, typer.Option(help="Steps from one checkpoint to the next.")]
-Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16: fast on CPUs with AMX.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run: the same command, and this.")
 ]

@@ -28,6 +28,12 @@ Output = Annotated[
 Device = Annotated[
     str, typer.Option(metavar="DEVICE", help="Compute on auto, cpu, cuda, cuda:1 or mps.")
 ]
+Bf16 = Annotated[
+    bool,
+    typer.Option(
+        "--bf16", help="Compute in bfloat16: fast on GPUs and on CPUs with AMX or AVX512_BF16."
+    ),
+]
 Start = Annotated[
     str,
     typer.Option(

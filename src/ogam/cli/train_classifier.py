@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, Start, WrongUseError, new_app, taken_over
+from ogam.cli.options import Bf16, Device, Json, Start, WrongUseError, new_app, taken_over
 
 app = new_app()
 _COMMAND = "ogam train classifier"
@@ -75,9 +75,7 @@ def classifier(
     freeze_embeddings: Annotated[
         bool, typer.Option("--freeze-embeddings", help="Leave the encoder's embeddings alone.")
     ] = False,
-    bf16: Annotated[
-        bool, typer.Option("--bf16", help="Compute in bfloat16: fast on CPUs with AMX.")
-    ] = False,
+    bf16: Bf16 = False,
     save_every: Annotated[int, typer.Option(help="Steps from one checkpoint to the next.")] = 500,
     label_name: Annotated[
         list[str] | None,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ogam.cli import output
-from ogam.cli.options import Device, Json, Start, WrongUseError, named, new_app, taken_over
+from ogam.cli.options import Bf16, Device, Json, Start, WrongUseError, named, new_app, taken_over
 from ogam.errors import InvalidRequestError
 
 app = new_app()
@@ -125,12 +125,7 @@ def transformer(
     batch_tokens: Annotated[int, typer.Option(help="Tokens a batch, padding included.")] = 4096,
     accumulate: Annotated[int, typer.Option(help="Batches an update, of all processes.")] = 1,
     clip: Annotated[float, typer.Option(help="The gradients' highest norm; 0: any.")] = 1.0,
-    bf16: Annotated[
-        bool,
-        typer.Option(
-            "--bf16", help="Compute in bfloat16: fast on GPUs and on CPUs with AMX or AVX512_BF16."
-        ),
-    ] = False,
+    bf16: Bf16 = False,
     updates: Annotated[
         int | None, typer.Option(help="How many, at most.", show_default="50000")
     ] = None,
